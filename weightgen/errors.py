@@ -1,0 +1,51 @@
+"""The error tree: every error a user can cause carries the exit code of the process."""
+
+from __future__ import annotations
+
+
+class WeightgenError(Exception):
+    """Something the user can act on; printed without a traceback."""
+
+    exit_code = 2
+
+
+class UsageError(WeightgenError):
+    """A command line, name or recipe that cannot be carried out (exit 2)."""
+
+    exit_code = 2
+
+
+class CheckError(WeightgenError):
+    """A check that was asked for says no (exit 1)."""
+
+    exit_code = 1
+
+
+class InputError(WeightgenError):
+    """A file that is missing, broken or unsafe (exit 3)."""
+
+    exit_code = 3
+
+
+class NetworkError(WeightgenError):
+    """A repository that could not be reached (exit 4)."""
+
+    exit_code = 4
+
+
+class CoverageError(UsageError):
+    """A parameter that the axis table of its family does not cover."""
+
+
+def printable(text: str, limit: int = 120) -> str:
+    """Return `text` safe for a terminal: names from files may hold control characters."""
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return ` Did you mean 'x'?` for the closest known word, or an empty string."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

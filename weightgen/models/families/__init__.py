@@ -1,0 +1,31 @@
+"""The axis tables, one per architecture family, found by timm class name or transformers model type."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weightgen.models.axes import Family
+
+# timm: name of the model class -> module that defines FAMILY for it.
+TIMM: dict[str, str] = {
+    "VisionTransformer": "timm_vit",
+    "VisionTransformerDistilled": "timm_vit",
+}
+
+# transformers: config.model_type -> module.
+TRANSFORMERS: dict[str, str] = {
+    "bert": "bert",
+    "llama": "llama",
+    "mistral": "llama",
+}
+
+
+def find_family(library: str, key: str) -> Family | None:
+    """Return the family of a timm class or transformers model type, or None where there is no table."""
+    module = (TIMM if library == "timm" else TRANSFORMERS).get(key)
+    if module is None:
+        return None
+    family: Family = import_module(f"{__name__}.{module}").FAMILY
+    return family
