@@ -1,0 +1,200 @@
+"""An architecture: a timm or transformers model on the meta device, with the shapes its checkpoint holds."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weightgen.errors import NetworkError, UsageError, did_you_mean, printable
+from weightgen.models.axes import Layout, bind
+from weightgen.models.families import find_family
+from weightgen.models.names import Library, Reference
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model without values."""
+
+    library: Library
+    name: str
+    """timm architecture name, or transformers class name."""
+    model: torch.nn.Module
+    """On the meta device."""
+    shapes: Mapping[str, tuple[int, ...]]
+    """Tensors of its checkpoint: the state dict without tied copies."""
+    tied: Mapping[str, str] = field(default_factory=dict)
+    """Tied name -> the name it repeats."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """timm keyword arguments (empty for transformers, whose config says all)."""
+
+    @property
+    def config(self) -> Any:
+        """The transformers config."""
+        return self.model.config
+
+    @property
+    def prefix(self) -> str:
+        """The base model's prefix in the names, empty where there is none."""
+        prefix = "" if self.library == "timm" else getattr(self.model, "base_model_prefix", "")
+        return prefix if prefix and any(n.startswith(prefix + ".") for n in self.shapes) else ""
+
+    @property
+    def kind(self) -> str:
+        """What the family tables are found by: timm class name or transformers model type."""
+        return type(self.model).__name__ if self.library == "timm" else str(self.config.model_type)
+
+    def layout(self) -> Layout | None:
+        """Return the axes of every tensor by the family's table, or None where there is no table."""
+        family = find_family(self.library, self.kind)
+        return None if family is None else bind(family, self.shapes, self.model, self.prefix)
+
+
+def describe(library: Library, name: str, model: torch.nn.Module, arguments: Mapping[str, Any]) -> Architecture:
+    """Wrap a model of any device."""
+    tied = dict(getattr(model, "all_tied_weights_keys", None) or {})
+    shapes = {n: tuple(t.shape) for n, t in model.state_dict().items() if n not in tied}
+    return Architecture(library, name, model, shapes, tied, dict(arguments))
+
+
+def build(reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
+    """Build the architecture a name stands for, with overriding arguments, on the meta device."""
+    if reference.library == "timm":
+        return _build_timm(reference, arguments)
+    return build_transformers(transformers_config(reference, arguments))
+
+
+def resized(source: Architecture, reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
+    """Build the source's own architecture with other arguments (`--dst same`)."""
+    if source.library == "timm":
+        return _build_timm(reference, {**source.arguments, **arguments})
+    config = copy.deepcopy(source.config)
+    apply_arguments(config, arguments)
+    return build_transformers(config, source.name)
+
+
+def on_meta(make: Any) -> torch.nn.Module:
+    """Call a model factory on the meta device, or on the CPU where its construction needs values."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            model: torch.nn.Module = make()
+    except (NotImplementedError, RuntimeError):
+        model = make()
+    return model
+
+
+def _build_timm(reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
+    import timm
+
+    if reference.directory is not None:
+        name = f"local-dir:{reference.directory}"
+    elif reference.hub:
+        name = f"hf-hub:{reference.name}" + (f"@{reference.revision}" if reference.revision else "")
+    else:
+        name = reference.name
+        known = timm.list_models()
+        if name.split(".")[0] not in known and not timm.is_model(name.split(".")[0]):
+            raise UsageError(f"timm {timm.__version__} has no '{printable(name)}'.{did_you_mean(name, known)}")
+    try:
+        model = on_meta(lambda: timm.create_model(name, pretrained=False, **arguments))
+    except (TypeError, AssertionError, ValueError) as error:
+        raise UsageError(f"{printable(reference.text)}: timm refuses {dict(arguments)}: {error}") from error
+    except Exception as error:
+        if reference.hub:
+            raise unreachable(reference, error) from error
+        if isinstance(error, RuntimeError):
+            raise UsageError(f"{printable(reference.text)}: {error}") from error
+        raise
+    return describe("timm", reference.name.split(".")[0], model, arguments)
+
+
+def transformers_config(reference: Reference, arguments: Mapping[str, Any]) -> Any:
+    """Return the transformers config of a name, with overriding fields."""
+    from transformers import AutoConfig
+
+    if reference.config:
+        config = AutoConfig.for_model(reference.model_type, **reference.config)
+    else:
+        where = str(reference.directory) if reference.directory else reference.name
+        try:
+            config = AutoConfig.from_pretrained(where, revision=reference.revision or "main")
+        except (ValueError, KeyError) as error:
+            raise UsageError(f"{printable(reference.text)}: {str(error).splitlines()[0]}") from error
+        except OSError as error:
+            raise unreachable(reference, error) from error
+    apply_arguments(config, arguments)
+    return config
+
+
+def apply_arguments(config: Any, arguments: Mapping[str, Any]) -> None:
+    """Override fields of a transformers config; per-layer lists follow a change of depth.
+
+    Raises UsageError for a field that the config does not have.
+    """
+    depth = getattr(config, "num_hidden_layers", None)
+    for key, value in arguments.items():
+        if not hasattr(config, key):
+            known = [k for k in config.to_dict() if not k.startswith("_")]
+            raise UsageError(f"{type(config).__name__} has no field '{key}'.{did_you_mean(key, known)}")
+        setattr(config, key, value)
+    target = getattr(config, "num_hidden_layers", None)
+    if depth and target and target < depth:
+        keep_layers(config, depth, range(target))
+    heads = getattr(config, "num_attention_heads", None)
+    if "num_attention_heads" in arguments and "num_key_value_heads" not in arguments:
+        groups = getattr(config, "num_key_value_heads", None)
+        if groups and heads and groups > heads:
+            config.num_key_value_heads = heads
+
+
+def keep_layers(config: Any, depth: int, layers: Any) -> None:
+    """Reduce every per-layer list of a config to the kept layers (layer_types and the like)."""
+    for key, value in config.to_dict().items():
+        if isinstance(value, list) and len(value) == depth and key not in ("architectures",):
+            setattr(config, key, [value[i] for i in layers])
+
+
+def build_transformers(config: Any, class_name: str | None = None) -> Architecture:
+    """Build a transformers model from its config: the class the config names, else the base model."""
+    import transformers
+
+    class_name = class_name or next(iter(config.architectures or []), None)
+    model_class = getattr(transformers, class_name, None) if class_name else None
+    if class_name and (model_class is None or not isinstance(model_class, type)):
+        raise UsageError(f"transformers {transformers.__version__} has no class '{printable(class_name)}'")
+    try:
+        if model_class is None:
+            model = on_meta(lambda: transformers.AutoModel.from_config(config))
+        else:
+            model = on_meta(lambda: model_class(config))
+    except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
+        raise UsageError(f"transformers refuses this configuration: {str(error).splitlines()[0]}") from error
+    return describe("transformers", type(model).__name__, model, {})
+
+
+def unreachable(reference: Reference, error: Exception) -> NetworkError:
+    """Return the error for a repository that cannot be reached."""
+    return NetworkError(
+        f"could not reach the hub for '{printable(reference.name)}' ({type(error).__name__})\n"
+        f"Download it elsewhere and pass its directory, or the weights alone: --src-weights FILE.safetensors"
+    )
+
+
+def write_config(target: Architecture, directory: Path) -> None:
+    """Write the config.json that the target's own library reads."""
+    if target.library == "timm":
+        from timm.models._hub import save_config_for_hf
+
+        save_config_for_hf(target.model, str(directory / "config.json"), model_args=dict(target.arguments))
+    else:
+        target.config.architectures = [target.name]
+        target.config.save_pretrained(directory)
+        if getattr(target.model, "can_generate", lambda: False)() and target.model.generation_config:
+            target.model.generation_config.save_pretrained(directory)

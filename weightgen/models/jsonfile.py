@@ -1,0 +1,29 @@
+"""Reading small JSON files that others wrote: capped, strict, with errors that name the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from weightgen.errors import InputError, printable
+
+MAX_BYTES = 10 << 20  # the largest real tokenizer-free config or index is well under 10 MB
+
+
+def read_json(path: Path, limit: int = MAX_BYTES) -> dict[str, Any]:
+    """Return the object in a JSON file; raises InputError where it is missing, too large or not an object."""
+    shown = printable(str(path))
+    try:
+        if not path.is_file():
+            raise InputError(f"{shown}: not a regular file")
+        if path.stat().st_size > limit:
+            raise InputError(f"{shown}: {path.stat().st_size} bytes, more than the {limit} that are read")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{shown}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{shown}: not valid JSON") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{shown}: expected a JSON object, found {type(value).__name__}")
+    return value
