@@ -1,0 +1,266 @@
+"""Safetensors files by pread: rows in small pieces, and a streaming writer (no torch, no mmap)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from weightgen.errors import InputError, printable
+from weightgen.models.header import (
+    MAX_HEADER,
+    Entry,
+    build_header,
+    bytes_dtype,
+    numpy_dtype,
+    open_regular,
+    parse_header,
+)
+
+__all__ = ["Entry", "TensorFile", "TensorWriter", "bytes_dtype", "numpy_dtype", "read_header"]
+
+MAX_GAP = 16 << 10  # bytes: reading over a gap of this size costs about as much as one more system call
+CHUNK = 1 << 20
+
+
+def read_header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Return the tensors and the metadata of a safetensors file; raises InputError when anything is wrong."""
+    with TensorFile(path) as file:
+        return file.entries, file.metadata
+
+
+class TensorFile:
+    """A safetensors file open for reading. Values come as unsigned integers; `entries` tells the type."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._descriptor, size = open_regular(self.path)
+        try:
+            self.entries, self.metadata = parse_header(self._header(size), size, self._broken)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def read(self, name: str) -> np.ndarray:
+        """Return a whole tensor."""
+        entry = self.entries[name]
+        out = np.empty(entry.shape, bytes_dtype(entry.dtype))
+        self._fill(out.reshape(-1).view(np.uint8), entry.start)
+        return out
+
+    def read_rows(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return the given rows along dimension 0, in the given order (repeats allowed)."""
+        entry = self.entries[name]
+        rows = _checked(rows, entry, name)
+        out = np.empty((len(rows), *entry.shape[1:]), bytes_dtype(entry.dtype))
+        step = _rows_per(CHUNK, entry)
+        for i in range(0, len(rows), step):
+            self._pick(out[i : i + step], entry, rows[i : i + step], step)
+        return out
+
+    def iter_rows(self, name: str, rows: np.ndarray | None = None, chunk_bytes: int = CHUNK) -> Iterator[np.ndarray]:
+        """Yield the rows (all by default) in consecutive pieces of about `chunk_bytes`, at least one row each.
+
+        There is always at least one piece, which may be empty. Every piece is a new array.
+        """
+        entry = self.entries[name]
+        if not entry.shape:
+            if rows is not None:
+                raise IndexError(f"{name}: a 0-d tensor has no rows to select")
+            yield self.read(name)
+            return
+        step = _rows_per(chunk_bytes, entry)
+        selected = None if rows is None else _checked(rows, entry, name)
+        count = entry.shape[0] if selected is None else len(selected)
+        for i in range(0, max(count, 1), step):
+            out = np.empty((min(step, count - i), *entry.shape[1:]), bytes_dtype(entry.dtype))
+            if selected is None:
+                self._fill(out.reshape(-1).view(np.uint8), entry.start + i * _row_bytes(entry))
+            else:
+                self._pick(out, entry, selected[i : i + step], step)
+            yield out
+
+    def _broken(self, what: str) -> InputError:
+        return InputError(f"{printable(str(self.path))}: {what}")
+
+    def _header(self, size: int) -> bytes:
+        raw = np.zeros(8, np.uint8)
+        self._fill(raw[: min(size, 8)], 0)
+        first = raw.tobytes()
+        if first == b"version ":
+            raise self._broken("this is a Git LFS pointer, not the weights. Run: git lfs pull")
+        if first.startswith(b"PK"):
+            raise self._broken("this is a zip archive (a PyTorch pickle?), not safetensors.")
+        length = int.from_bytes(first, "little")
+        if size < 8:
+            raise self._broken(f"truncated: expected 8 bytes of header length, found {size}. Download it again.")
+        if length > MAX_HEADER:
+            raise self._broken(f"header length {length} is over the limit of {MAX_HEADER}: not a safetensors file.")
+        if length > size - 8:
+            raise self._broken(
+                f"truncated: expected a header of {length} bytes, found {size - 8}. Download the file again."
+            )
+        header = np.empty(length, np.uint8)
+        self._fill(header, 8)
+        return header.tobytes()
+
+    def _fill(self, out: np.ndarray, offset: int) -> None:
+        view = out.data
+        done = 0
+        while done < len(view):
+            count = os.preadv(self._descriptor, [view[done : done + (1 << 30)]], offset + done)
+            if count == 0:
+                raise self._broken(f"ends at byte {offset + done}: the file was cut while being read.")
+            done += count
+
+    def _pick(self, out: np.ndarray, entry: Entry, rows: np.ndarray, span: int) -> None:
+        """Fill `out` with `rows`: near rows are read together, at most `span` rows of the file at a time."""
+        width = _row_bytes(entry)
+        if not out.size:
+            return
+        order = None if np.all(rows[1:] >= rows[:-1]) else np.argsort(rows, kind="stable")
+        wanted = rows if order is None else rows[order]
+        breaks = np.flatnonzero((np.diff(wanted) - 1) * width > MAX_GAP) + 1
+        buffer: np.ndarray | None = None
+        start = 0
+        for end in (*breaks.tolist(), len(wanted)):
+            while start < end:
+                low = int(wanted[start])
+                stop = min(end, int(np.searchsorted(wanted, low + span)))
+                height = int(wanted[stop - 1]) - low + 1
+                offset = entry.start + low * width
+                if order is None and height == stop - start and _consecutive(wanted[start:stop]):
+                    self._fill(out[start:stop].reshape(-1).view(np.uint8), offset)
+                else:
+                    if buffer is None:
+                        buffer = np.empty((span, *entry.shape[1:]), out.dtype)
+                    self._fill(buffer[:height].reshape(-1).view(np.uint8), offset)
+                    places = wanted[start:stop] - low
+                    if order is None:
+                        np.take(buffer, places, axis=0, out=out[start:stop], mode="clip")  # clip: no second buffer
+                    else:
+                        out[order[start:stop]] = buffer[places]
+                start = stop
+
+
+def _row_bytes(entry: Entry) -> int:
+    return math.prod(entry.shape[1:]) * entry.itemsize
+
+
+def _rows_per(chunk_bytes: int, entry: Entry) -> int:
+    # No more rows than the tensor has: a chunk never needs a larger buffer than the tensor itself.
+    return max(1, min(chunk_bytes // max(1, _row_bytes(entry)), entry.shape[0]))
+
+
+def _consecutive(rows: np.ndarray) -> bool:
+    return bool(np.all(np.diff(rows) == 1))
+
+
+def _checked(rows: np.ndarray, entry: Entry, name: str) -> np.ndarray:
+    rows = np.asarray(rows)
+    if not entry.shape or rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+        raise IndexError(f"{name}: rows must be a vector of integers into shape {entry.shape}")
+    if rows.size and (int(rows.min()) < 0 or int(rows.max()) >= entry.shape[0]):
+        raise IndexError(f"{name}: rows {rows.min()}..{rows.max()} are outside 0..{entry.shape[0] - 1}")
+    return rows.astype(np.int64, copy=False)
+
+
+class TensorWriter:
+    """Writes a safetensors file piece by piece; tensors come in the declared order.
+
+    Leaving the `with` block by an exception removes the unfinished file.
+    """
+
+    def __init__(
+        self, path: Path, tensors: Sequence[tuple[str, str, Sequence[int]]], metadata: dict[str, str] | None = None
+    ) -> None:
+        self.path = Path(path)
+        header, self.entries = build_header(tensors, {"format": "pt"} if metadata is None else metadata)
+        self._names = [name for name, _, _ in tensors]
+        self._current = 0
+        self._written = 0  # bytes of the current tensor
+        # The mode follows the umask, and a file that exists is never overwritten.
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            self._write(header, 0)
+        except BaseException:
+            self.abort()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def append(self, name: str, piece: np.ndarray) -> None:
+        """Write the next rows of `name`: unsigned integers of the same width, or the declared type itself."""
+        self._skip_complete(name)
+        expected = self._names[self._current] if self._current < len(self._names) else None
+        if name != expected:
+            raise ValueError(f"{self.path}: expected a piece of {expected!r}, found {name!r}")
+        entry = self.entries[name]
+        if piece.dtype != bytes_dtype(entry.dtype) and piece.dtype != numpy_dtype(entry.dtype):
+            raise ValueError(f"{name}: expected {entry.dtype} values, found {piece.dtype}")
+        if piece.shape[1:] != entry.shape[1:] or piece.ndim != len(entry.shape):
+            raise ValueError(f"{name}: expected rows of shape {entry.shape}, found {piece.shape}")
+        if self._written + piece.nbytes > entry.nbytes:
+            raise ValueError(f"{name}: {self._written + piece.nbytes} bytes given, shape {entry.shape} has fewer")
+        if piece.nbytes:
+            self._write(np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data, entry.start + self._written)
+        self._written += piece.nbytes
+
+    def close(self) -> None:
+        """Check that every tensor is complete and force the file to disk."""
+        self._skip_complete(None)
+        if self._current < len(self._names):
+            name = self._names[self._current]
+            self.abort()
+            raise ValueError(f"{self.path}: tensor {name!r} is incomplete at close; the file was removed")
+        try:
+            os.fsync(self._descriptor)
+        except BaseException:
+            self.abort()
+            raise
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def abort(self) -> None:
+        """Remove the unfinished file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self.path.unlink(missing_ok=True)
+
+    def _skip_complete(self, name: str | None) -> None:
+        while self._current < len(self._names):
+            current = self._names[self._current]
+            if current == name or self._written < self.entries[current].nbytes:
+                return
+            self._current += 1
+            self._written = 0
+
+    def _write(self, data: bytes | memoryview, offset: int) -> None:
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self._descriptor, view, offset)
+            view, offset = view[count:], offset + count
