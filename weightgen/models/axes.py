@@ -6,10 +6,11 @@ A line reads like einops, with an arrow that tells the axes summed over from tho
     "blocks.{layer}.attn.qkv.{weight,bias}": "(head dim)+(head dim)+(head vdim) <- embed"
     "h.{layer}.mlp.c_fc.weight":            "embed -> hidden"            (GPT-2 stores (in, out))
     "stages.{stage}.downsample.1.{weight,bias}": "embed[stage] <- embed[stage-1] kernel kernel"
+    "h.{layer}.attn.query_key_value.weight": "(head {dim + dim + vdim}) <- embed"     (BLOOM, head by head)
 
-`(a b)` is a product, `+` a concatenation. A tensor of lower rank takes the leading axes, which is what
-a bias does; trailing dimensions of size 1 may be left out. `{layer}` captures a number of the name,
-`{block=0}` only that number, `{weight,bias}` is either word.
+`(a b)` is a product, `a+b` a concatenation, `(a {b + c})` one inside each index of a product. A tensor of
+lower rank takes the leading axes, which is what a bias does; trailing dimensions of size 1 may be left out.
+`{layer}` captures a number of the name, `{block=0}` only that number, `{weight,bias}` is either word.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 from weightgen.errors import CoverageError, UsageError, printable
 
@@ -43,9 +44,23 @@ class Kind(enum.Enum):
 
 
 # One vocabulary for all families: name -> kind, and whether each block has its own (local) axis.
-FREE_NETWORK = ("embed", "pooled", "projection")
+FREE_NETWORK = ("flat", "embed", "pooled", "projection")
 FREE_LOCAL = ("hidden", "head", "dim", "vdim", "group", "query", "mid", "expert")
-FIXED = ("one", "kernel", "two", "three", "four", "types", "prefix", "coordinates", "buckets", "mels", "any")
+FIXED = (
+    "one",
+    "kernel",
+    "two",
+    "three",
+    "four",
+    "types",
+    "prefix",
+    "coordinates",
+    "buckets",
+    "mels",
+    "any",
+    "halves",
+    "tokens",
+)
 SPECIAL = {
     "rotary": Kind.ROTARY,
     "rotary_interleaved": Kind.ROTARY_INTERLEAVED,
@@ -94,15 +109,44 @@ class Axis:
             return Kind.DEPTH
 
 
-Term = tuple[Axis, ...]
-"""A product of axes, the slowest first."""
+class Term(tuple[Axis, ...]):
+    """A product of axes, the slowest first; it may follow the term before it inside each index of leading axes."""
+
+    inside: int
+    """How many leading axes it shares with the term before it; 0 where it simply comes after that term."""
+
+    def __new__(cls, axes: Iterable[Axis], inside: int = 0) -> Self:
+        """Make a term of the given axes."""
+        term = super().__new__(cls, axes)
+        term.inside = inside
+        return term
+
+
 Dim = tuple[Term, ...]
 """One dimension of a tensor: a concatenation of terms."""
 
 
+def runs(dim: Dim) -> list[list[Term]]:
+    """Split a dimension into its concatenated parts: single terms, or terms that alternate inside shared axes."""
+    parts: list[list[Term]] = []
+    for term in dim:
+        if term.inside:
+            parts[-1].append(term)
+        else:
+            parts.append([term])
+    return parts
+
+
 def dim_text(dim: Dim) -> str:
     """Write a dimension as a table does."""
-    return "+".join(str(t[0]) if len(t) == 1 else "(" + " ".join(map(str, t)) + ")" for t in dim)
+    parts = []
+    for run in runs(dim):
+        shared = run[-1].inside if len(run) > 1 else len(run[0])
+        words = [*map(str, run[0][:shared])]
+        if len(run) > 1:
+            words.append("{" + " + ".join(" ".join(map(str, term[shared:])) for term in run) + "}")
+        parts.append(words[0] if len(words) == 1 else "(" + " ".join(words) + ")")
+    return "+".join(parts)
 
 
 @dataclass(frozen=True)
@@ -131,6 +175,8 @@ class Family:
     """Regex -> replacement tried on a target's name when the source has no tensor of that name."""
     ignore: tuple[str, ...] = ()
     """Regexes of buffers that are recomputed by the class and never transferred."""
+    aliases: Callable[[Any], Mapping[str, str]] = lambda model: {}
+    """Axis as the table writes it -> axis that it is in this model (`rotary` -> `dim` where nothing rotates)."""
 
 
 @dataclass(frozen=True)
@@ -202,13 +248,19 @@ def _instantiate(atom: str, captures: Mapping[str, int], last_stage: int) -> Axi
     return Axis(name, ((capture or "stage", value),))
 
 
-def _dims(spec: str, captures: Mapping[str, int], last_stage: int) -> tuple[Dim, ...]:
+def _dims(spec: str, captures: Mapping[str, int], last_stage: int, aliases: Mapping[str, str]) -> tuple[Dim, ...]:
+    def axes(text: str) -> list[Axis]:
+        return [_instantiate(aliases.get(atom, atom), captures, last_stage) for atom in text.split()]
+
     dims = []
     for text in _parse(spec)[0]:
-        terms = re.findall(r"\([^)]*\)|[^+()]+", text)
-        dims.append(
-            tuple(tuple(_instantiate(a, captures, last_stage) for a in term.strip("()").split()) for term in terms)
-        )
+        terms: list[Term] = []
+        for part in re.findall(r"\([^)]*\)|[^+()]+", text):
+            product, _, inner = part.strip("()}").partition("{")
+            shared = axes(product)
+            for i, rest in enumerate(inner.split("+")):
+                terms.append(Term([*shared, *axes(rest)], inside=len(shared) if i else 0))
+        dims.append(tuple(terms))
     return tuple(dims)
 
 
@@ -236,14 +288,15 @@ def bind(family: Family, shapes: Mapping[str, tuple[int, ...]], model: Any, pref
 
     stages = [int(m["stage"]) for _, _, m in matched.values() if m.groupdict().get("stage")]
     last_stage = max(stages, default=0)
+    aliases = family.aliases(model)
     tensors: dict[str, TensorAxes] = {}
     bound_shapes: dict[str, tuple[int, ...]] = {}
     sizes: dict[Axis, int] = {}
     for canonical, (name, spec, match) in matched.items():
         captures = {k: int(v) for k, v in match.groupdict().items()}
         shape = tuple(shapes[name])
-        dims = _dims(spec, captures, last_stage)[: len(shape)]
-        dims += tuple(((Axis("one"),),) for _ in shape[len(dims) :])
+        dims = _dims(spec, captures, last_stage, aliases)[: len(shape)]
+        dims += tuple((Term([Axis("one")]),) for _ in shape[len(dims) :])
         inputs = tuple(i for i in _parse(spec)[1] if i < len(shape))
         spans = tuple((c, int(match[c]), match.start(c), match.end(c)) for c in captures)
         tensors[canonical] = TensorAxes(dims, inputs, name, spans)
