@@ -122,6 +122,14 @@ def open_regular(path: Path) -> tuple[int, int]:
 Fail = Callable[[str], InputError]
 
 
+def check_name(name: str, fail: Fail) -> None:
+    """Refuse a tensor name that could mislead a terminal or be taken for a path."""
+    if not name.isprintable():
+        raise fail(f"tensor '{printable(name)}': the name holds control or invisible characters. The file is unsafe.")
+    if name.startswith("/") or "../" in name:
+        raise fail(f"tensor '{printable(name)}': the name looks like a file path. The file is unsafe.")
+
+
 def parse_header(raw: bytes, file_size: int, fail: Fail) -> tuple[dict[str, Entry], dict[str, str]]:
     """Return the tensors, in the order of their bytes, and the metadata; `fail` makes the error to raise."""
     if raw[:1] != b"{":
@@ -146,10 +154,7 @@ def parse_header(raw: bytes, file_size: int, fail: Fail) -> tuple[dict[str, Entr
 
 def _entry(name: str, value: Any, base: int, fail: Fail) -> Entry:
     shown = printable(name)
-    if not name.isprintable():
-        raise fail(f"tensor '{shown}': the name holds control or invisible characters. The file is unsafe.")
-    if name.startswith("/") or "../" in name:
-        raise fail(f"tensor '{shown}': the name looks like a file path. The file is unsafe.")
+    check_name(name, fail)
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise fail(f"tensor '{shown}': expected exactly dtype, shape and data_offsets in the header.")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]

@@ -64,11 +64,14 @@ class TensorFile:
         self._fill(out.reshape(-1).view(np.uint8), entry.start)
         return out
 
-    def read_rows(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Return the given rows along dimension 0, in the given order (repeats allowed)."""
+    def read_rows(self, name: str, rows: np.ndarray | range) -> np.ndarray:
+        """Return the given rows along dimension 0, in the given order (repeats allowed), as a new array."""
         entry = self.entries[name]
-        rows = _checked(rows, entry, name)
         out = np.empty((len(rows), *entry.shape[1:]), bytes_dtype(entry.dtype))
+        if isinstance(rows, range):
+            self._fill(out.reshape(-1).view(np.uint8), entry.start + rows.start * _row_bytes(entry))
+            return out
+        rows = checked_rows(rows, entry, name)
         step = _rows_per(CHUNK, entry)
         for i in range(0, len(rows), step):
             self._pick(out[i : i + step], entry, rows[i : i + step], step)
@@ -80,21 +83,11 @@ class TensorFile:
         There is always at least one piece, which may be empty. Every piece is a new array.
         """
         entry = self.entries[name]
-        if not entry.shape:
-            if rows is not None:
-                raise IndexError(f"{name}: a 0-d tensor has no rows to select")
+        if not entry.shape and rows is None:
             yield self.read(name)
-            return
-        step = _rows_per(chunk_bytes, entry)
-        selected = None if rows is None else _checked(rows, entry, name)
-        count = entry.shape[0] if selected is None else len(selected)
-        for i in range(0, max(count, 1), step):
-            out = np.empty((min(step, count - i), *entry.shape[1:]), bytes_dtype(entry.dtype))
-            if selected is None:
-                self._fill(out.reshape(-1).view(np.uint8), entry.start + i * _row_bytes(entry))
-            else:
-                self._pick(out, entry, selected[i : i + step], step)
-            yield out
+        else:
+            for part in row_pieces(entry, rows, chunk_bytes):
+                yield self.read_rows(name, part)
 
     def _broken(self, what: str) -> InputError:
         return InputError(f"{printable(str(self.path))}: {what}")
@@ -159,6 +152,16 @@ class TensorFile:
                 start = stop
 
 
+def row_pieces(entry: Entry, rows: np.ndarray | None, chunk_bytes: int) -> Iterator[np.ndarray | range]:
+    """Cut a selection of rows into pieces of about `chunk_bytes`; all rows come as ranges, which cost no memory."""
+    if not entry.shape:
+        raise IndexError("a 0-d tensor has no rows to select")
+    step = _rows_per(chunk_bytes, entry)
+    every = range(entry.shape[0]) if rows is None else rows
+    for i in range(0, max(len(every), 1), step):
+        yield every[i : i + step]
+
+
 def _row_bytes(entry: Entry) -> int:
     return math.prod(entry.shape[1:]) * entry.itemsize
 
@@ -172,7 +175,8 @@ def _consecutive(rows: np.ndarray) -> bool:
     return bool(np.all(np.diff(rows) == 1))
 
 
-def _checked(rows: np.ndarray, entry: Entry, name: str) -> np.ndarray:
+def checked_rows(rows: np.ndarray, entry: Entry, name: str) -> np.ndarray:
+    """Return `rows` as int64; raises IndexError when they do not index dimension 0 of `entry`."""
     rows = np.asarray(rows)
     if not entry.shape or rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
         raise IndexError(f"{name}: rows must be a vector of integers into shape {entry.shape}")

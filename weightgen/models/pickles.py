@@ -1,0 +1,48 @@
+"""PyTorch pickles, read only after the user allowed it, and then only as tensors."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weightgen.errors import InputError, printable
+from weightgen.models.header import check_name, open_regular
+
+if TYPE_CHECKING:
+    import torch
+
+CONTAINERS = ("state_dict", "model", "state_dict_ema", "model_ema")
+
+
+def _broken(path: Path, what: str) -> InputError:
+    return InputError(f"{printable(str(path))}: {what}")
+
+
+def load_pickle(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint, out of the container it may be in; raises InputError."""
+    import torch
+
+    descriptor, _ = open_regular(path)
+    with open(descriptor, "rb") as file:
+        zipped = file.read(2) == b"PK"
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        raise _broken(path, "holds objects other than tensors; refused. Ask for a .safetensors file.") from error
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = printable(str(error).splitlines()[0] if str(error) else type(error).__name__)
+        raise _broken(path, f"not a readable PyTorch file ({reason}). Download it again.") from error
+    while isinstance(content, Mapping) and not any(isinstance(v, torch.Tensor) for v in content.values()):
+        inner = next((content[k] for k in CONTAINERS if isinstance(content.get(k), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    found = content.items() if isinstance(content, Mapping) else ()
+    tensors = {str(k): v for k, v in found if isinstance(v, torch.Tensor)}
+    if not tensors:
+        raise _broken(path, f"no state dict: expected tensors by name, or one of {', '.join(CONTAINERS)}.")
+    for name in tensors:
+        check_name(name, lambda what: _broken(path, what))
+    return tensors
