@@ -17,8 +17,29 @@ TIMM: dict[str, str] = {
 # transformers: config.model_type -> module.
 TRANSFORMERS: dict[str, str] = {
     "bert": "bert",
+    "bloom": "bloom",
+    "falcon": "bloom",
+    "gemma": "gemma",
+    "gemma2": "gemma",
+    "gemma3_text": "gemma",
+    "gpt2": "gpt2",
+    "gpt_neox": "gpt_neox",
+    "granite": "llama",
     "llama": "llama",
     "mistral": "llama",
+    "mixtral": "moe",
+    "olmo2": "olmo",
+    "olmoe": "olmoe",
+    "opt": "opt",
+    "phi": "phi",
+    "phi3": "phi3",
+    "qwen2": "llama",
+    "qwen2_moe": "moe",
+    "qwen3": "llama",
+    "qwen3_moe": "moe",
+    "smollm3": "llama",
+    "stablelm": "phi",
+    "starcoder2": "llama",
 }
 
 

@@ -1,4 +1,7 @@
-"""LLaMA and the decoders that share its blocks: Mistral, Qwen2, Qwen3, Gemma."""
+"""LLaMA and the decoders of the same build: Mistral, Qwen2, Qwen3, Granite, SmolLM3 and StarCoder2.
+
+transformers' LLaMA-style rotation pairs (i, i + n/2); v and o share dimensions of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weightgen.models.axes import Family
+from weightgen.models.families.heads import HEADS
 
 
 def gqa_sizes(model: Any) -> Mapping[str, int]:
@@ -23,18 +27,16 @@ ATTENTION = {
     "layers.{layer}.self_attn.{q_norm,k_norm}.weight": "rotary",
 }
 
-FAMILY = Family(
-    name="LLaMA",
-    table={
-        "embed_tokens.weight": "vocab embed",
-        **ATTENTION,
-        "layers.{layer}.mlp.{gate_proj,up_proj}.{weight,bias}": "hidden <- embed",
-        "layers.{layer}.mlp.down_proj.{weight,bias}": "embed <- hidden",
-        "layers.{layer}.{input_layernorm,post_attention_layernorm}.weight": "embed",
-        "norm.weight": "embed",
-        "lm_head.weight": "vocab <- embed",
-        "score.weight": "classes <- embed",
-    },
-    sizes=gqa_sizes,
-    nested={"query": "group"},
-)
+BODY = {
+    "embed_tokens.weight": "vocab embed",
+    **ATTENTION,
+    "layers.{layer}.mlp.{gate_proj,up_proj,c_fc}.{weight,bias}": "hidden <- embed",
+    "layers.{layer}.mlp.{down_proj,c_proj}.{weight,bias}": "embed <- hidden",
+    "layers.{layer}.{input_layernorm,post_attention_layernorm}.{weight,bias}": "embed",
+    "norm.{weight,bias}": "embed",
+}
+
+IGNORE = (r".*rotary_emb\.inv_freq",)
+NESTED = {"query": "group"}
+
+FAMILY = Family(name="LLaMA", table={**BODY, **HEADS}, sizes=gqa_sizes, nested=NESTED, ignore=IGNORE)
