@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from weightgen.checkpoint import recover
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.header import ML_DTYPES_NAMES, NUMPY_NAMES, open_regular, strict_json
 from weightgen.models.packed import refuse_packed
@@ -140,6 +141,8 @@ def open_weights(path: Path, allow_pickle: bool = False) -> Weights:
     Raises InputError when a file is missing, broken or unsafe, UsageError when the kind of file is unknown.
     """
     path = Path(path)
+    if not path.exists():
+        recover(path.resolve())
     if path.is_dir():
         path = _in_directory(path)
     if path.name.endswith(".index.json"):
@@ -242,7 +245,7 @@ def _open_pickles(paths: list[Path], source: Path, wanted: set[str] | None, allo
 
 
 def _memory_entry(name: str, tensor: torch.Tensor | np.ndarray, source: Path) -> Entry:
-    code = CODES.get(str(tensor.dtype).removeprefix("torch."))
+    code = CODES.get(getattr(tensor.dtype, "name", str(tensor.dtype).removeprefix("torch.")))
     layout = str(getattr(tensor, "layout", "torch.strided"))
     if code is None or layout != "torch.strided" or str(getattr(tensor, "device", "cpu")) == "meta":
         raise _broken(source, f"tensor '{printable(name)}': {tensor.dtype} ({layout}) cannot be read as plain values.")
