@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 TIMM: dict[str, str] = {
     "VisionTransformer": "timm_vit",
     "VisionTransformerDistilled": "timm_vit",
+    "Eva": "timm_eva",
+    "Beit": "timm_beit",
+    "SwinTransformer": "timm_swin",
+    "SwinTransformerV2": "timm_swin_v2",
+    "ConvNeXt": "timm_convnext",
+    "ResNet": "timm_resnet",
+    "MlpMixer": "timm_mixer",
 }
 
 # transformers: config.model_type -> module.
