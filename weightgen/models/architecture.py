@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ class Architecture:
     """Tied name -> the name it repeats."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """timm keyword arguments (empty for transformers, whose config says all)."""
+    make: Callable[[], torch.nn.Module] | None = None
+    """Builds the model with values, as its own library initialises it."""
 
     @property
     def config(self) -> Any:
@@ -55,11 +57,17 @@ class Architecture:
         return None if family is None else bind(family, self.shapes, self.model, self.prefix)
 
 
-def describe(library: Library, name: str, model: torch.nn.Module, arguments: Mapping[str, Any]) -> Architecture:
+def describe(
+    library: Library,
+    name: str,
+    model: torch.nn.Module,
+    arguments: Mapping[str, Any],
+    make: Callable[[], torch.nn.Module] | None = None,
+) -> Architecture:
     """Wrap a model of any device."""
     tied = dict(getattr(model, "all_tied_weights_keys", None) or {})
     shapes = {n: tuple(t.shape) for n, t in model.state_dict().items() if n not in tied}
-    return Architecture(library, name, model, shapes, tied, dict(arguments))
+    return Architecture(library, name, model, shapes, tied, dict(arguments), make)
 
 
 def build(reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
@@ -78,13 +86,13 @@ def resized(source: Architecture, reference: Reference, arguments: Mapping[str, 
     return build_transformers(config, source.name)
 
 
-def on_meta(make: Any) -> torch.nn.Module:
+def on_meta(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     """Call a model factory on the meta device, or on the CPU where its construction needs values."""
     import torch
 
     try:
         with torch.device("meta"):
-            model: torch.nn.Module = make()
+            model = make()
     except (NotImplementedError, RuntimeError):
         model = make()
     return model
@@ -102,8 +110,12 @@ def _build_timm(reference: Reference, arguments: Mapping[str, Any]) -> Architect
         known = timm.list_models()
         if name.split(".")[0] not in known and not timm.is_model(name.split(".")[0]):
             raise UsageError(f"timm {timm.__version__} has no '{printable(name)}'.{did_you_mean(name, known)}")
+
+    def make() -> torch.nn.Module:
+        return timm.create_model(name, pretrained=False, **arguments)  # type: ignore[no-any-return]
+
     try:
-        model = on_meta(lambda: timm.create_model(name, pretrained=False, **arguments))
+        model = on_meta(make)
     except (TypeError, AssertionError, ValueError) as error:
         raise UsageError(f"{printable(reference.text)}: timm refuses {dict(arguments)}: {error}") from error
     except Exception as error:
@@ -112,7 +124,7 @@ def _build_timm(reference: Reference, arguments: Mapping[str, Any]) -> Architect
         if isinstance(error, RuntimeError):
             raise UsageError(f"{printable(reference.text)}: {error}") from error
         raise
-    return describe("timm", reference.name.split(".")[0], model, arguments)
+    return describe("timm", reference.name.split(".")[0], model, arguments, make)
 
 
 def transformers_config(reference: Reference, arguments: Mapping[str, Any]) -> Any:
@@ -169,14 +181,18 @@ def build_transformers(config: Any, class_name: str | None = None) -> Architectu
     model_class = getattr(transformers, class_name, None) if class_name else None
     if class_name and (model_class is None or not isinstance(model_class, type)):
         raise UsageError(f"transformers {transformers.__version__} has no class '{printable(class_name)}'")
+
+    def make() -> torch.nn.Module:
+        # A copy, since classes adjust the config they are given.
+        own = copy.deepcopy(config)
+        made = transformers.AutoModel.from_config(own) if model_class is None else model_class(own)
+        return made  # type: ignore[no-any-return]
+
     try:
-        if model_class is None:
-            model = on_meta(lambda: transformers.AutoModel.from_config(config))
-        else:
-            model = on_meta(lambda: model_class(config))
+        model = on_meta(make)
     except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
         raise UsageError(f"transformers refuses this configuration: {str(error).splitlines()[0]}") from error
-    return describe("transformers", type(model).__name__, model, {})
+    return describe("transformers", type(model).__name__, model, {}, make)
 
 
 def unreachable(reference: Reference, error: Exception) -> NetworkError:
@@ -198,3 +214,4 @@ def write_config(target: Architecture, directory: Path) -> None:
         target.config.save_pretrained(directory)
         if getattr(target.model, "can_generate", lambda: False)() and target.model.generation_config:
             target.model.generation_config.save_pretrained(directory)
+

@@ -1,0 +1,35 @@
+"""weightgen: start a PyTorch model from better than random weights, and show how much better.
+
+weightgen.subclone(src, dst, ...)   cut a small model's weights out of a larger one
+weightgen.verify(directory)         check a checkpoint against its manifest
+weightgen.load_recipe(path)         read a recipe; weightgen.run_recipe(recipe, out) carries it out
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from weightgen.api import run_recipe, subclone
+    from weightgen.checkpoint import verify
+    from weightgen.recipe import load_recipe
+
+__all__ = ["__version__", "load_recipe", "run_recipe", "subclone", "verify"]
+
+_HOMES = {
+    "subclone": "weightgen.api",
+    "run_recipe": "weightgen.api",
+    "verify": "weightgen.checkpoint",
+    "load_recipe": "weightgen.recipe",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names on first use, so that `import weightgen` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'weightgen' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

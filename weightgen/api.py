@@ -1,0 +1,74 @@
+"""The Python API: what the command line does, on names, directories or modules in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weightgen.errors import UsageError
+from weightgen.pipeline import Published, carry_out, make_plan, prepare
+from weightgen.recipe import SubcloneRecipe, make_recipe
+from weightgen.subclone.plan import Plan
+
+if TYPE_CHECKING:
+    import torch
+
+
+def subclone(
+    src: str | torch.nn.Module,
+    dst: str | torch.nn.Module,
+    out: str | Path | None = None,
+    *,
+    force: bool = False,
+    **options: Any,
+) -> Published | Plan:
+    """Cut a small model's starting weights out of a larger pretrained one.
+
+    With names or directories, writes a checkpoint directory to `out` and returns a Published. With two modules,
+    loads the cut weights into `dst` in place and returns the Plan. `options` are the fields of a recipe
+    (method, choose, heads, depth, scale, seed, ...). Raises WeightgenError for everything a caller can mend.
+    """
+    if isinstance(src, str) and isinstance(dst, str):
+        if out is None:
+            raise UsageError("subclone(src, dst, out): out is needed where src and dst are names")
+        return run_recipe(make_recipe({"src": src, "dst": dst, **options}), out, force=force)
+    if isinstance(src, str) or isinstance(dst, str):
+        raise UsageError("subclone(src, dst): both are names, or both are modules")
+    return _subclone_modules(src, dst, make_recipe({"src": "memory", "dst": "memory", **options}))
+
+
+def run_recipe(recipe: SubcloneRecipe, out: str | Path | None = None, *, force: bool = False) -> Published:
+    """Carry out a recipe and return what was published; `out` overrides the recipe's own."""
+    where = out or recipe.out
+    if where is None:
+        raise UsageError("the recipe has no 'out': say where to write")
+    return carry_out(prepare(recipe), Path(where), force)
+
+
+def _subclone_modules(src: torch.nn.Module, dst: torch.nn.Module, recipe: SubcloneRecipe) -> Plan:
+    import torch
+
+    from weightgen.models.architecture import describe
+    from weightgen.models.names import Library
+    from weightgen.models.source import match
+    from weightgen.models.weights import MemoryWeights
+    from weightgen.subclone.methods import resolve_method
+    from weightgen.subclone.transfer import in_memory, initial_values, needs_initial
+
+    def library(module: torch.nn.Module) -> Library:
+        return "transformers" if hasattr(module, "config") and hasattr(module, "base_model_prefix") else "timm"
+
+    origin = describe(library(src), type(src).__name__, src, {})
+    target = describe(library(dst), type(dst).__name__, dst, {})
+    weights = MemoryWeights({n: t for n, t in src.state_dict().items() if n in origin.shapes})
+    source = match(None, origin, weights, None, "the source module")
+    method = resolve_method(
+        recipe.method, recipe.choose, recipe.heads, recipe.depth, recipe.scale, recipe.importance
+    )
+    plan = make_plan(recipe, method, source, target)
+    values = in_memory(plan, weights, initial_values(target, needs_initial(plan), recipe.seed))
+    state = dst.state_dict()
+    with torch.no_grad():
+        for name, value in values.items():
+            state[name].copy_(torch.from_numpy(value.astype("float32") if value.dtype.kind == "V" else value))
+    return plan

@@ -1,0 +1,65 @@
+"""The model card of a start: what it is, where it comes from, how to load and repeat it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from weightgen import __version__
+from weightgen.errors import printable
+from weightgen.models.architecture import Architecture
+from weightgen.models.source import Source
+from weightgen.recipe import SubcloneRecipe
+from weightgen.subclone.plan import ACTIONS, Plan
+
+
+def model_card(recipe: SubcloneRecipe, source: Source, target: Architecture, plan: Plan, directory: Path) -> str:
+    """Return the card as Markdown with the hub's metadata block."""
+    library = target.library
+    base = printable(source.reference.name or source.reference.text) if source.reference else "a module in memory"
+    if source.reference is not None and source.reference.directory is not None:
+        base = printable(source.reference.directory.name)
+    load = (
+        f'timm.create_model("local-dir:{directory.name}", pretrained=True)'
+        if library == "timm"
+        else f'transformers.{target.name}.from_pretrained("{directory.name}")'
+    )
+    kept = "".join(f"\n- source blocks kept ({axis}): {', '.join(map(str, b))}" for axis, b in plan.kept.items())
+    counts = ", ".join(f"{plan.count(a)} {a}" for a in ACTIONS if plan.count(a))
+    left = [t for t in plan.tensors if t.action == "initialised"]
+    new = "".join(f"\n- `{printable(t.name)}` is new: {t.note}" for t in left[:20])
+    warnings = "".join(f"\n- {w}" for w in plan.warnings)
+    hub = source.reference is not None and "/" in source.reference.name
+    return f"""---
+library_name: {library}
+tags:
+- weightgen
+- model-initialisation
+{"base_model: " + base if hub else ""}
+---
+
+# {directory.name}
+
+Starting weights for training, **not a trained model**: cut out of `{base}` by weightgen {__version__}
+(method `{recipe.method}`, axis table `{plan.family}`). Its outputs are not useful before training.
+
+- architecture: {target.name}, {plan.parameters:,} parameters in {len(plan.tensors)} tensors ({counts}){kept}
+- plan: `plan.json`, hash `{plan.hash[:16]}`{new}{warnings}
+
+## Load it
+
+```python
+import {library}
+
+model = {load}
+```
+
+## Make it again
+
+`weightgen run recipe.yaml`, with the recipe beside this file:
+
+```yaml
+{recipe.to_yaml().strip()}
+```
+
+`weightgen verify {directory.name}` checks every file against `manifest.json`.
+""".replace("- model-initialisation\n\n---", "- model-initialisation\n---")

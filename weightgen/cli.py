@@ -1,0 +1,48 @@
+"""The command table. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from weightgen import __version__
+from weightgen.commands.models import models
+from weightgen.commands.run import run
+from weightgen.commands.subclone import subclone
+from weightgen.commands.verify import verify
+from weightgen.console import report_error
+from weightgen.errors import UsageError, WeightgenError
+
+COMMANDS = {"subclone": subclone, "run": run, "verify": verify, "models": models}
+
+app = App(
+    name="weightgen",
+    version=__version__,
+    help="Start a PyTorch model from better than random weights, and show how much better.",
+    help_format="plaintext",
+)
+for _name, _command in COMMANDS.items():
+    app.command(_command, name=_name)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 a check says no, 2 usage, 3 input, 4 network, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
+    try:
+        code = app(words, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        report_error(UsageError(f"{str(error).strip()}\nSee: weightgen {words[0] if words else ''} --help"), as_json)
+        sys.exit(2)
+    except WeightgenError as error:
+        report_error(error, as_json)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        report_error(UsageError("interrupted; nothing was written"), as_json)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,27 @@
+"""`weightgen verify`: check a checkpoint against its manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from weightgen.console import Console
+
+
+def verify(directory: Path, /, *, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """Check every file of a checkpoint against its manifest; exit 1 names what was changed.
+
+    Parameters
+    ----------
+    directory
+        The checkpoint.
+    json
+        Print one JSON object.
+    """
+    from weightgen.checkpoint import verify as check
+
+    check(directory)
+    Console(json).result({"directory": str(directory), "verified": True}, f"{directory}: complete and unchanged")
+    return 0

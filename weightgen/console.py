@@ -1,0 +1,88 @@
+"""The one sink of everything a command says: data on stdout, messages on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from weightgen.errors import printable
+
+
+@dataclass(frozen=True)
+class Console:
+    """Where output goes: human text by default, one JSON object with `json`, only errors with `quiet`."""
+
+    json: bool = False
+    quiet: bool = False
+
+    def note(self, text: str) -> None:
+        """Say something on the way."""
+        if not (self.quiet or self.json):
+            print(text, file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Say something that the user should look at; shown even when quiet."""
+        if not self.json:
+            print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    def result(self, data: dict[str, Any], text: str) -> None:
+        """Give the command's result, once."""
+        if self.json:
+            print(json.dumps(data, indent=2, ensure_ascii=True))
+        elif not self.quiet:
+            print(text)
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
+        """Show a bar with an ETA for (done, total) updates; nothing where stderr is no terminal."""
+        if self.json or self.quiet or not sys.stderr.isatty():
+            yield lambda done, total: None
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=RichConsole(stderr=True)) as bar:
+            task = bar.add_task(label, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def report_error(error: BaseException, as_json: bool) -> None:
+    """Print an error in one to three lines, or as a JSON object."""
+    lines = [printable(line, 300) for line in str(error).splitlines()[:3]] or [type(error).__name__]
+    if as_json:
+        print(json.dumps({"error": "\n".join(lines)}))
+    print("error: " + "\n       ".join(lines), file=sys.stderr)
+
+
+def table(rows: list[tuple[str, ...]], header: tuple[str, ...], right: tuple[int, ...] = ()) -> str:
+    """Lay out rows as plain text columns; `right` lists the columns aligned to the right."""
+    widths = [max(len(r[i]) for r in [header, *rows]) for i in range(len(header))]
+
+    def line(row: tuple[str, ...]) -> str:
+        cells = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(header), "  ".join("-" * w for w in widths), *map(line, rows)])
+
+
+def human_bytes(count: float) -> str:
+    """Write a number of bytes for people (powers of 1000)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return ""
+
+
+def human_count(count: float) -> str:
+    """Write a number of parameters for people."""
+    for unit in ("", " k", " M", " G"):
+        if count < 1000 or unit == " G":
+            return f"{count:.0f}" if not unit else f"{count:.1f}{unit}"
+        count /= 1000
+    return ""

@@ -1,0 +1,123 @@
+"""Calibration data: a few images or some text, run through the real source model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weightgen.errors import InputError, UsageError, printable
+from weightgen.models.source import Source
+from weightgen.models.tensorfile import numpy_dtype
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+BATCH = 8
+TEXT_TOKENS = 128
+
+
+def load_model(source: Source) -> torch.nn.Module:
+    """Return the source model with its weights.
+
+    A transformers model larger than the free memory is dispatched by Accelerate over devices, memory and disk.
+    """
+    import psutil
+    import torch
+
+    architecture = source.architecture
+    needed = sum(e.end - e.start for e in source.weights.entries.values())
+    if architecture.library == "transformers" and needed > 0.7 * psutil.virtual_memory().available:
+        import tempfile
+
+        import transformers
+
+        offload = tempfile.mkdtemp(prefix="weightgen-offload-")
+        model_class = getattr(transformers, architecture.name)
+        large: torch.nn.Module = model_class.from_pretrained(
+            source.directory, device_map="auto", offload_folder=offload, dtype="auto", use_safetensors=True
+        )
+        return large.eval()
+    model = architecture.make() if architecture.make is not None else architecture.model
+    state = model.state_dict()
+    with torch.no_grad():
+        for name, stored in source.stored.items():
+            values = source.weights.read(stored).view(numpy_dtype(source.weights.entries[stored].dtype))
+            state[name].copy_(torch.from_numpy(values.astype("float32")).reshape(state[name].shape))
+    return model.eval()
+
+
+def batches(source: Source, data: Path, samples: int) -> Iterator[Mapping[str, Any]]:
+    """Yield batches of model inputs from an image folder or a text file; raises InputError where nothing is usable."""
+    shown = printable(str(data))
+    if not data.exists():
+        raise InputError(f"{shown}: no such file or directory")
+    if data.is_dir():
+        yield from _image_batches(source, data, samples)
+    else:
+        yield from _text_batches(source, data, samples)
+
+
+def _image_batches(source: Source, folder: Path, samples: int) -> Iterator[Mapping[str, Any]]:
+    import torch
+    from PIL import Image, UnidentifiedImageError
+
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES)[:samples]
+    if not files:
+        raise InputError(f"{printable(str(folder))}: no images ({', '.join(IMAGES)})")
+    if source.architecture.library == "timm":
+        from timm.data import create_transform, resolve_model_data_config
+
+        transform = create_transform(**resolve_model_data_config(source.architecture.model), is_training=False)
+        key = "x"
+    else:
+        from transformers import AutoImageProcessor
+
+        if source.directory is None:
+            raise UsageError("calibrating on images needs the source's preprocessor_config.json: pass its directory")
+        processor = AutoImageProcessor.from_pretrained(source.directory)
+        key = "pixel_values"
+
+        def transform(image: Any) -> torch.Tensor:
+            return processor(images=image, return_tensors="pt")["pixel_values"][0]  # type: ignore[no-any-return]
+
+    ready = []
+    for file in files:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ready.append(transform(Image.open(file).convert("RGB")))
+        except (OSError, UnidentifiedImageError) as error:
+            raise InputError(f"{printable(str(file))}: not a readable image") from error
+        if len(ready) == BATCH or file is files[-1]:
+            name = "x" if key == "x" else key
+            yield {name: torch.stack(ready)}
+            ready = []
+
+
+def _text_batches(source: Source, file: Path, samples: int) -> Iterator[Mapping[str, Any]]:
+    import torch
+
+    if source.architecture.library == "timm":
+        raise UsageError(f"{printable(str(file))}: an image model is calibrated on a folder of images")
+    if source.directory is None:
+        raise UsageError("calibrating on text needs the source's tokenizer: pass its directory as --src")
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.directory, local_files_only=True)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{printable(str(file))}: not a readable text file") from error
+    limit = getattr(source.architecture.config, "max_position_embeddings", TEXT_TOKENS)
+    length = min(TEXT_TOKENS, limit - 2)
+    ids = tokenizer(text[: samples * length * 8], add_special_tokens=False, verbose=False)["input_ids"]
+    rows = [ids[i : i + length] for i in range(0, len(ids) - length + 1, length)][:samples] or [ids]
+    if not ids:
+        raise InputError(f"{printable(str(file))}: no text")
+    inputs: dict[str, Any] = {"use_cache": False} if hasattr(source.architecture.config, "use_cache") else {}
+    for i in range(0, len(rows), BATCH):
+        batch = torch.tensor(rows[i : i + BATCH])
+        yield {"input_ids": batch, **inputs}

@@ -1,0 +1,82 @@
+"""Which blocks a shallower network keeps.
+
+`first` is weight selection's rule, `ends` removes the middle (weight subcloning), `influence` drops the blocks
+with the smallest mean of 1 - cos(input, output) (Minitron), `spread` keeps evenly spaced ones (DistilBERT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from weightgen.errors import UsageError
+from weightgen.models.axes import Axis
+from weightgen.models.selection import Indices
+
+RULES: dict[str, str] = {
+    "first": "the first blocks of every stage",
+    "spread": "evenly spaced, both ends included",
+    "ends": "the first half and the last half; the middle is removed",
+    "influence": "those that change their input most (needs --calibrate)",
+}
+
+
+def first(source: int, target: int) -> Indices:
+    """Keep the first blocks."""
+    return np.arange(target, dtype=np.int64)
+
+
+def spread(source: int, target: int) -> Indices:
+    """Keep evenly spaced blocks, the first and the last among them."""
+    if target == 1:
+        return np.zeros(1, dtype=np.int64)
+    return np.arange(target, dtype=np.int64) * (source - 1) // (target - 1)
+
+
+def ends(source: int, target: int) -> Indices:
+    """Keep ceil(target / 2) first and floor(target / 2) last blocks."""
+    head = (target + 1) // 2
+    return np.concatenate([np.arange(head), np.arange(source - (target - head), source)]).astype(np.int64)
+
+
+def influence(scores: np.ndarray, target: int) -> Indices:
+    """Keep the blocks of highest influence, in order."""
+    return np.sort(np.argsort(-scores, kind="stable")[:target])
+
+
+def choose_blocks(
+    axis: Axis,
+    source: int,
+    target: int,
+    rule: str | Sequence[int],
+    scores: np.ndarray | None = None,
+    pinned: bool = False,
+) -> Indices:
+    """Return the kept blocks of one stack, ascending.
+
+    `pinned` says that block 0 differs from the rest (it changes resolution or width) and must stay first.
+    Raises UsageError for a deeper target, an unknown rule, or a list that does not fit.
+    """
+    if target > source:
+        raise UsageError(f"depth {axis}: the target has {target} blocks, the source {source}; a deeper target cannot be cut")
+    if not isinstance(rule, str):
+        kept = np.asarray(list(rule), dtype=np.int64)
+        if len(kept) != target or np.any(np.diff(kept) <= 0) or kept.min() < 0 or kept.max() >= source:
+            raise UsageError(
+                f"depth {axis}: expected {target} ascending block numbers below {source}, found {list(map(int, kept))}"
+            )
+    elif source == target:
+        return np.arange(source, dtype=np.int64)
+    elif rule == "influence":
+        if scores is None:
+            raise UsageError(f"depth {axis}: '--depth influence' needs data: pass --calibrate, or choose first|spread|ends")
+        scores = scores.copy()
+        if pinned:
+            scores[0] = np.inf
+        return influence(scores, target)
+    else:
+        kept = {"first": first, "spread": spread, "ends": ends}[rule](source, target)
+    if pinned and kept[0] != 0:
+        raise UsageError(f"depth {axis}: block 0 changes the width or resolution and must be kept")
+    return kept

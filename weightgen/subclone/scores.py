@@ -1,0 +1,39 @@
+"""Scores on disk: importance measured once serves any number of target sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from weightgen.errors import UsageError, printable
+from weightgen.models.axes import Axis, Layout
+from weightgen.models.weights import open_weights
+from weightgen.models.tensorfile import TensorWriter, numpy_dtype
+from weightgen.subclone.planner import Scores
+
+
+def save_scores(scores: Scores, path: Path) -> None:
+    """Write scores as safetensors, one tensor per axis; the file must not exist."""
+    if path.exists():
+        raise UsageError(f"{printable(str(path))} exists: choose another name for --save-scores")
+    named = {f"axis/{a}": v for a, v in scores.axes.items()} | {f"blocks/{a}": v for a, v in scores.blocks.items()}
+    arrays = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in sorted(named.items())}
+    with TensorWriter(path, [(k, "F64", v.shape) for k, v in arrays.items()]) as writer:
+        for name, values in arrays.items():
+            writer.append(name, values)
+
+
+def load_scores(path: Path, layout: Layout) -> Scores:
+    """Read scores for a source; raises UsageError where they belong to another."""
+    by_name = {str(a): a for a in layout.sizes}
+    found: dict[str, dict[Axis, np.ndarray]] = {"axis": {}, "blocks": {}}
+    weights = open_weights(path)
+    for name, entry in weights.entries.items():
+        kind, _, axis_name = name.partition("/")
+        axis = by_name.get(axis_name)
+        if kind not in found or axis is None or entry.shape[-1] != layout.sizes[axis]:
+            raise UsageError(f"{printable(str(path))}: '{printable(name)}' does not belong to this source")
+        found[kind][axis] = weights.read(name).view(numpy_dtype(entry.dtype))
+    weights.close()
+    return Scores(axes=found["axis"], blocks=found["blocks"])

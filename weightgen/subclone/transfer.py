@@ -1,0 +1,189 @@
+"""Executing a plan: one tensor at a time, reading only the rows it needs, memory independent of the source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weightgen.models.axes import Kind
+from weightgen.models.tensorfile import TensorWriter, numpy_dtype
+from weightgen.models.weights import Weights, count_nonfinite
+from weightgen.subclone.plan import Plan, TensorPlan
+from weightgen.subclone.resample import RESAMPLERS
+
+if TYPE_CHECKING:
+    from weightgen.models.architecture import Architecture
+
+SHARD_BYTES = 5_000_000_000  # what transformers and the hub shard at
+CHUNK_BYTES = 1 << 20
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes written, bytes in all)."""
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """What a transfer found on its way."""
+
+    nonfinite: Mapping[str, int]
+    """Target tensor -> NaN and infinite values that its source brought."""
+
+
+def initial_values(target: Architecture, names: list[str], seed: int) -> dict[str, np.ndarray]:
+    """Return the named tensors as the target's own library initialises them, float32, from a seed.
+
+    The whole target is built for it, since libraries initialise whole models.
+    """
+    if not names:
+        return {}
+    import torch
+
+    if target.make is None:
+        state = target.model.state_dict()  # a module in memory has its values already
+    else:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            state = target.make().state_dict()
+    return {n: state[n].float().numpy() if state[n].is_floating_point() else state[n].numpy() for n in names}
+
+
+def pieces(plan: Plan, tensor: TensorPlan, weights: Weights, initial: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield a target tensor's values in order, as arrays of its own dtype."""
+    out = numpy_dtype(tensor.dtype)
+    if tensor.source is None:
+        yield initial[tensor.name].astype(out)
+        return
+    stored = numpy_dtype(weights.entries[tensor.source].dtype)
+    if tensor.resample:
+        yield _resampled(plan, tensor, weights, stored).astype(out)
+        return
+    if not tensor.shape:
+        yield weights.read(tensor.source).view(stored).astype(out)
+        return
+    rows = plan.indices(tensor, 0)
+    others = [(i, plan.indices(tensor, i)) for i in range(1, len(tensor.shape))]
+    missing = np.flatnonzero(rows < 0) if rows is not None else np.zeros(0, dtype=np.int64)
+    if len(missing):
+        assert rows is not None
+        rows = np.maximum(rows, 0)
+    done = 0
+    for piece in weights.iter_rows(tensor.source, rows, CHUNK_BYTES):
+        piece = piece.reshape(len(piece), *tensor.source_shape[1:])
+        for dimension, indices in others:
+            if indices is not None:
+                piece = np.take(piece, indices, axis=dimension)
+        values = piece.view(stored)
+        if tensor.scale != 1.0:
+            values = (values.astype(np.float32) * np.float32(tensor.scale)).astype(out)
+        elif out != stored:
+            values = values.astype(np.float32).astype(out)
+        here = missing[(missing >= done) & (missing < done + len(values))]
+        if len(here):
+            values = values.copy()
+            values[here - done] = initial[tensor.name][here].astype(out)
+        done += len(values)
+        yield values
+
+
+def _resampled(plan: Plan, tensor: TensorPlan, weights: Weights, stored: np.dtype[Any]) -> np.ndarray:
+    """Cut the free axes, then resample the others in float32."""
+    import torch
+
+    assert tensor.source is not None
+    value = weights.read(tensor.source)
+    for i in range(value.ndim):
+        indices = plan.indices(tensor, i)
+        if indices is not None:
+            value = np.take(value, indices, axis=i)
+    result = torch.from_numpy(value.view(stored).astype(np.float32))
+    prefix = sum(
+        plan.selections[a].target_size
+        for d in tensor.dims
+        for t in d
+        for a in t
+        if a.name.startswith("prefix") and any(x.kind is Kind.GRID for y in d for x in y)
+    )
+    for kind in tensor.resample:
+        result = RESAMPLERS[kind](result, tensor.dims, tensor.shape, prefix, tensor.name)
+    array: np.ndarray = result.numpy() * np.float32(tensor.scale)
+    return array
+
+
+def needs_initial(plan: Plan) -> list[str]:
+    """Return the tensors that take values from the target library's own initialisation."""
+    return [
+        t.name
+        for t in plan.tensors
+        if t.source is None
+        or any(a.kind is Kind.VOCAB and (plan.selections[a].indices < 0).any() for d in t.dims for x in d for a in x)
+    ]
+
+
+def execute(
+    plan: Plan,
+    weights: Weights,
+    initial: Mapping[str, np.ndarray],
+    directory: Path,
+    progress: Progress | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> Transferred:
+    """Write the target's weights into a directory: `model.safetensors`, or shards and an index where large."""
+    shards = _shards(plan, shard_bytes)
+    total = sum(nbytes(t) for t in plan.tensors)
+    nonfinite: dict[str, int] = {}
+    written = 0
+    for i, tensors in enumerate(shards):
+        name = "model.safetensors" if len(shards) == 1 else f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
+        with TensorWriter(directory / name, [(t.name, t.dtype, t.shape) for t in tensors]) as writer:
+            for tensor in tensors:
+                for piece in pieces(plan, tensor, weights, initial):
+                    bad = count_nonfinite(piece, tensor.dtype)
+                    if bad:
+                        nonfinite[tensor.name] = nonfinite.get(tensor.name, 0) + bad
+                    writer.append(tensor.name, piece)
+                    written += piece.nbytes
+                    if progress:
+                        progress(written, total)
+    if len(shards) > 1:
+        _write_index(shards, total, directory)
+    return Transferred(nonfinite)
+
+
+def nbytes(tensor: TensorPlan) -> int:
+    """Size of a target tensor in bytes."""
+    return math.prod(tensor.shape) * numpy_dtype(tensor.dtype).itemsize
+
+
+def _shards(plan: Plan, limit: int) -> list[list[TensorPlan]]:
+    shards: list[list[TensorPlan]] = [[]]
+    size = 0
+    for tensor in plan.tensors:
+        if shards[-1] and size + nbytes(tensor) > limit:
+            shards.append([])
+            size = 0
+        shards[-1].append(tensor)
+        size += nbytes(tensor)
+    return shards
+
+
+def _write_index(shards: list[list[TensorPlan]], total: int, directory: Path) -> None:
+    import json
+
+    n = len(shards)
+    weight_map = {t.name: f"model-{i + 1:05d}-of-{n:05d}.safetensors" for i, ts in enumerate(shards) for t in ts}
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True))
+
+
+def in_memory(plan: Plan, weights: Weights, initial: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Execute a plan into arrays, for modules in memory and for tests."""
+    made = {}
+    for tensor in plan.tensors:
+        parts = [p.reshape(-1) for p in pieces(plan, tensor, weights, initial)]
+        made[tensor.name] = np.concatenate(parts).reshape(tensor.shape) if parts else np.zeros(tensor.shape)
+    return made
