@@ -44,7 +44,7 @@ class Kind(enum.Enum):
 
 
 # One vocabulary for all families: name -> kind, and whether each block has its own (local) axis.
-FREE_NETWORK = ("flat", "embed", "pooled", "projection")
+FREE_NETWORK = ("flat", "embed", "pooled", "projection", "heads")
 FREE_LOCAL = ("hidden", "head", "dim", "vdim", "group", "query", "mid", "expert")
 FIXED = (
     "one",
