@@ -21,9 +21,30 @@ TIMM: dict[str, str] = {
     "MlpMixer": "timm_mixer",
 }
 
-# transformers: config.model_type -> module.
+# transformers: config.model_type -> module, or module:NAME where the module defines more families than FAMILY.
 TRANSFORMERS: dict[str, str] = {
     "bert": "bert",
+    "roberta": "roberta",
+    "xlm-roberta": "roberta",
+    "camembert": "roberta",
+    "distilbert": "distilbert",
+    "electra": "electra",
+    "mpnet": "mpnet",
+    "deberta-v2": "deberta",
+    "vit": "hf_vit",
+    "deit": "hf_vit",
+    "dinov2": "dinov2",
+    "dinov2_with_registers": "dinov2",
+    "clip": "clip",
+    "clip_text_model": "clip:TEXT",
+    "clip_vision_model": "clip:VISION",
+    "siglip": "siglip",
+    "siglip_text_model": "siglip:TEXT",
+    "siglip_vision_model": "siglip:VISION",
+    "whisper": "whisper",
+    "t5": "t5",
+    "mt5": "t5",
+    "umt5": "t5:UMT5",
     "bloom": "bloom",
     "falcon": "bloom",
     "gemma": "gemma",
@@ -55,5 +76,6 @@ def find_family(library: str, key: str) -> Family | None:
     module = (TIMM if library == "timm" else TRANSFORMERS).get(key)
     if module is None:
         return None
-    family: Family = import_module(f"{__name__}.{module}").FAMILY
+    module, _, attribute = module.partition(":")
+    family: Family = getattr(import_module(f"{__name__}.{module}"), attribute or "FAMILY")
     return family
