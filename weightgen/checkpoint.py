@@ -45,7 +45,7 @@ def publish(directory: Path, force: bool = False, needed: int = 0) -> Iterator[S
     """
     target = Path(directory).resolve()
     recover(target)
-    _check_target(target, force)
+    check_target(target, force)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -108,12 +108,12 @@ def recover(directory: Path) -> None:
             os.rename(old, directory)
         except OSError as error:
             raise InputError(
-                f"{printable(str(directory))}: was left as {printable(old.name)} by a killed process, and cannot be put "
-                f"back ({error.strerror}). Rename it yourself."
+                f"{printable(str(directory))}: was left as {printable(old.name)} by a killed process and cannot be "
+                f"put back ({error.strerror}). Rename it yourself."
             ) from error
 
 
-def _check_target(target: Path, force: bool) -> None:
+def check_target(target: Path, force: bool) -> None:
     if not os.path.lexists(target):
         return
     shown = printable(str(target))
@@ -135,7 +135,7 @@ def _place(staging: Path, target: Path, force: bool) -> None:
         if not _renameat2(staging, target, RENAME_NOREPLACE):
             os.rename(staging, target)  # cannot overwrite a checkpoint: rename wants an empty directory
         return
-    _check_target(target, force)  # it may have appeared, or changed, while the new one was being written
+    check_target(target, force)  # it may have appeared, or changed, while the new one was being written
     if _renameat2(staging, target, RENAME_EXCHANGE):
         return
     old = _sibling(target, REPLACED)

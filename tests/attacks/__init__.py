@@ -1,0 +1,1 @@
+"""Builders of hostile and broken files, each with the wording that must refuse it."""
