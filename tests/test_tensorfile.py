@@ -82,12 +82,12 @@ def test_torch_types_without_a_numpy_type_keep_their_bits(tmp_path: Path) -> Non
     codes = {"BF16": torch.bfloat16, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}
     tensors = {code: torch.tensor([1.0, -2.5, 0.25, 3.0]).to(dtype) for code, dtype in codes.items()}
     save_file(tensors, tmp_path / "a.safetensors")
-    with TensorFile(tmp_path / "a.safetensors") as file:
-        with TensorWriter(tmp_path / "b.safetensors", [(c, c, (4,)) for c in codes]) as writer:
-            for code in codes:
-                assert file.entries[code].dtype == code
-                assert file.read(code).view(numpy_dtype(code)).astype(np.float32).tolist() == [1.0, -2.5, 0.25, 3.0]
-                writer.append(code, file.read(code))
+    declared = [(c, c, (4,)) for c in codes]
+    with TensorFile(tmp_path / "a.safetensors") as file, TensorWriter(tmp_path / "b.safetensors", declared) as writer:
+        for code in codes:
+            assert file.entries[code].dtype == code
+            assert file.read(code).view(numpy_dtype(code)).astype(np.float32).tolist() == [1.0, -2.5, 0.25, 3.0]
+            writer.append(code, file.read(code))
     loaded = load_file(tmp_path / "b.safetensors")
     assert all(torch.equal(loaded[c].float(), tensors[c].float()) and loaded[c].dtype == codes[c] for c in codes)
     with safe_open(tmp_path / "b.safetensors", "pt") as theirs:

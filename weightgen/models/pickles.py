@@ -31,7 +31,7 @@ def load_pickle(path: Path) -> dict[str, torch.Tensor]:
         content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise _broken(path, "holds objects other than tensors; refused. Ask for a .safetensors file.") from error
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # torch lets through whatever a broken pickle provokes: KeyError, AttributeError, ...
         reason = printable(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise _broken(path, f"not a readable PyTorch file ({reason}). Download it again.") from error
     while isinstance(content, Mapping) and not any(isinstance(v, torch.Tensor) for v in content.values()):
