@@ -12,7 +12,7 @@ from tests.zoo.decoders import CASES
 from weightgen.models.axes import Layout
 from weightgen.models.proof import randomise
 from weightgen.models.selection import Selection, flat_indices
-from weightgen.subclone.select import rotary
+from weightgen.subcloning.select import rotary
 
 ROTARY = (
     "gemma3",

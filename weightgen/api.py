@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weightgen.errors import UsageError
 from weightgen.pipeline import Published, carry_out, make_plan, prepare
 from weightgen.recipe import SubcloneRecipe, make_recipe
-from weightgen.subclone.plan import Plan
+from weightgen.subcloning.plan import Plan
 
 if TYPE_CHECKING:
     import torch
@@ -52,8 +52,8 @@ def _subclone_modules(src: torch.nn.Module, dst: torch.nn.Module, recipe: Subclo
     from weightgen.models.names import Library
     from weightgen.models.source import match
     from weightgen.models.weights import MemoryWeights
-    from weightgen.subclone.methods import resolve_method
-    from weightgen.subclone.transfer import in_memory, initial_values, needs_initial
+    from weightgen.subcloning.methods import resolve_method
+    from weightgen.subcloning.transfer import in_memory, initial_values, needs_initial
 
     def library(module: torch.nn.Module) -> Library:
         return "transformers" if hasattr(module, "config") and hasattr(module, "base_model_prefix") else "timm"

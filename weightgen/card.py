@@ -9,7 +9,7 @@ from weightgen.errors import printable
 from weightgen.models.architecture import Architecture
 from weightgen.models.source import Source
 from weightgen.recipe import SubcloneRecipe
-from weightgen.subclone.plan import ACTIONS, Plan
+from weightgen.subcloning.plan import ACTIONS, Plan
 
 
 def model_card(recipe: SubcloneRecipe, source: Source, target: Architecture, plan: Plan, directory: Path) -> str:

@@ -20,12 +20,12 @@ from weightgen.models.names import Reference, resolve
 from weightgen.models.source import Source, open_source
 from weightgen.recipe import SubcloneRecipe
 from weightgen.sidecars import copy_sidecars
-from weightgen.subclone.by_shape import plan_by_shape
-from weightgen.subclone.methods import Method, resolve_method
-from weightgen.subclone.plan import Plan
-from weightgen.subclone.planner import Scores, build_plan
-from weightgen.subclone.transfer import Progress, Transferred, execute, initial_values, nbytes, needs_initial
-from weightgen.subclone.vocabulary import match_vocabularies
+from weightgen.subcloning.by_shape import plan_by_shape
+from weightgen.subcloning.methods import Method, resolve_method
+from weightgen.subcloning.plan import Plan
+from weightgen.subcloning.planner import Scores, build_plan
+from weightgen.subcloning.transfer import Progress, Transferred, execute, initial_values, nbytes, needs_initial
+from weightgen.subcloning.vocabulary import match_vocabularies
 
 DTYPES = {"keep": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
@@ -156,13 +156,13 @@ def _scores(
     layout: Layout,
     progress: Callable[[int, int], None] | None,
 ) -> Scores | None:
-    from weightgen.subclone.importance import activations, magnitude
-    from weightgen.subclone.scores import load_scores, save_scores
+    from weightgen.subcloning.importance import activations, magnitude
+    from weightgen.subcloning.scores import load_scores, save_scores
 
     if recipe.scores:
         scores = load_scores(Path(recipe.scores), layout)
     elif recipe.calibrate and (method.choose == "importance" or method.depth == "influence"):
-        from weightgen.subclone.calibration import BATCH, batches, load_model
+        from weightgen.subcloning.calibration import BATCH, batches, load_model
 
         model = load_model(source)
         statistic = method.importance if method.importance != "magnitude" else "activation"

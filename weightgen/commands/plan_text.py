@@ -11,8 +11,8 @@ from weightgen.console import human_bytes, human_count, table
 from weightgen.errors import printable
 from weightgen.models.axes import Kind
 from weightgen.pipeline import Prepared
-from weightgen.subclone.plan import ACTIONS
-from weightgen.subclone.transfer import nbytes
+from weightgen.subcloning.plan import ACTIONS
+from weightgen.subcloning.transfer import nbytes
 
 
 def plan_summary(prepared: Prepared) -> dict[str, Any]:

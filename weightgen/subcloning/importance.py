@@ -15,7 +15,7 @@ import numpy as np
 from weightgen.models.axes import Axis, Dim, Kind, Layout, TensorAxes
 from weightgen.models.source import Source
 from weightgen.models.tensorfile import numpy_dtype
-from weightgen.subclone.planner import Scores
+from weightgen.subcloning.planner import Scores
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from weightgen.errors import UsageError, printable
 from weightgen.models.axes import Axis, Layout
 from weightgen.models.weights import open_weights
 from weightgen.models.tensorfile import TensorWriter, numpy_dtype
-from weightgen.subclone.planner import Scores
+from weightgen.subcloning.planner import Scores
 
 
 def save_scores(scores: Scores, path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from weightgen.errors import UsageError, did_you_mean
 from weightgen.subclone import depth
-from weightgen.subclone.select import CHOICES
+from weightgen.subcloning.select import CHOICES
 
 HEADS = {"whole": "heads are kept or dropped whole", "flat": "every axis is a plain axis, as published"}
 SCALES = {"none": "values as they are", "fan-in": "times sqrt(source fan-in / target fan-in)"}

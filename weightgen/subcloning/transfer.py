@@ -13,8 +13,8 @@ import numpy as np
 from weightgen.models.axes import Kind
 from weightgen.models.tensorfile import TensorWriter, numpy_dtype
 from weightgen.models.weights import Weights, count_nonfinite
-from weightgen.subclone.plan import Plan, TensorPlan
-from weightgen.subclone.resample import RESAMPLERS
+from weightgen.subcloning.plan import Plan, TensorPlan
+from weightgen.subcloning.resample import RESAMPLERS
 
 if TYPE_CHECKING:
     from weightgen.models.architecture import Architecture

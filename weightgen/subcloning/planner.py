@@ -10,13 +10,13 @@ import numpy as np
 
 from weightgen.errors import UsageError, printable
 from weightgen.models.architecture import Architecture
-from weightgen.models.axes import RIGID_CAPTURES, Axis, Dim, Kind, Layout, TensorAxes
+from weightgen.models.axes import RIGID_CAPTURES, Axis, Dim, Kind, Layout, TensorAxes, Term
 from weightgen.models.selection import Selection
 from weightgen.models.source import Source
-from weightgen.subclone.depth import choose_blocks
-from weightgen.subclone.methods import Method
-from weightgen.subclone.plan import Plan, TensorPlan
-from weightgen.subclone.select import Chooser, make_chooser, ranked, select_axis
+from weightgen.subcloning.depth import choose_blocks
+from weightgen.subcloning.methods import Method
+from weightgen.subcloning.plan import Plan, TensorPlan
+from weightgen.subcloning.select import Chooser, make_chooser, ranked, select_axis
 
 RESAMPLED = (Kind.GRID, Kind.PATCH, Kind.CHANNELS, Kind.WINDOW)
 
@@ -252,7 +252,7 @@ def _flatten(dim: Dim, source: int, target: int, chooser: Chooser, decisions: _D
     # The same indices wherever the same two widths meet: the paper's consistency.
     axis = Axis(f"flat:{source}->{target}")
     decisions.selections[axis] = Selection(axis, source, chooser(axis, source, target))
-    return ((axis,),)
+    return (Term([axis]),)
 
 
 def _flat_warnings(layout: Layout, decisions: _Decisions) -> list[str]:

@@ -6,12 +6,12 @@ import numpy as np
 
 from weightgen.errors import UsageError, printable
 from weightgen.models.architecture import Architecture
-from weightgen.models.axes import Axis, Dim
+from weightgen.models.axes import Axis, Dim, Term
 from weightgen.models.selection import Selection
 from weightgen.models.source import Source
-from weightgen.subclone.methods import Method
-from weightgen.subclone.plan import Plan, TensorPlan
-from weightgen.subclone.select import make_chooser
+from weightgen.subcloning.methods import Method
+from weightgen.subcloning.plan import Plan, TensorPlan
+from weightgen.subcloning.select import make_chooser
 
 
 def plan_by_shape(source: Source, target: Architecture, method: Method, seed: int, dtype: str | None) -> Plan:
@@ -41,7 +41,7 @@ def plan_by_shape(source: Source, target: Architecture, method: Method, seed: in
             axis = Axis(f"flat:{n}->{m}")
             indices = chooser(axis, n, m) if m else np.zeros(0, dtype=np.int64)
             selections.setdefault(axis, Selection(axis, n, indices))
-            dims.append(((axis,),))
+            dims.append((Term([axis]),))
         action = "copied" if tuple(entry.shape) == shape else "selected"
         if action == "selected":
             cut.append(name)
