@@ -1,0 +1,380 @@
+"""A checkpoint is there whole or not at all: failures, full disks, kill -9 at every step, and hostile manifests."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tests.attacks.manifests import ATTACKS
+from weightgen import checkpoint, manifest
+from weightgen.checkpoint import publish, verify
+from weightgen.errors import CheckError, InputError, UsageError
+from weightgen.models.weights import open_weights
+
+DEAD = "4194305"  # above the largest process id that Linux gives
+
+
+def put(target: Path, text: str, force: bool = False) -> None:
+    with publish(target, force) as staged:
+        (staged.path / "model.safetensors").write_text(text)
+        (staged.path / "sub").mkdir()
+        (staged.path / "sub" / "config.json").write_text(text * 2)
+        staged.manifest.update(seed=text)
+
+
+def state(target: Path) -> str:
+    """Return the text that a complete checkpoint was published with."""
+    assert verify(target)["seed"] == (target / "model.safetensors").read_text()
+    return str(verify(target)["seed"])
+
+
+@pytest.fixture(params=["exchange", "two-renames"])
+def any_rename(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "two-renames":
+        monkeypatch.setattr(checkpoint, "_renameat2", lambda *_: False)
+
+
+@pytest.mark.usefixtures("any_rename")
+def test_publish_and_replace(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "vit"
+    put(target, "one")
+    found = verify(target)
+    assert found["files"]["sub/config.json"] == {"size": 6, "sha256": hashlib.sha256(b"oneone").hexdigest()}
+    assert (found["schema"], found["seed"]) == (1, "one")
+    assert found["created_by"].startswith("weightgen ")
+    put(target, "two", force=True)
+    assert state(target) == "two"
+    assert os.listdir(target.parent) == ["vit"]
+
+
+def test_the_exchange_is_used_where_the_system_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "vit", "one")
+    if not checkpoint._renameat2(tmp_path / "vit", tmp_path / "other", checkpoint.RENAME_NOREPLACE):
+        pytest.skip("this file system cannot exchange directories")
+    monkeypatch.setattr(os, "rename", lambda *_: pytest.fail("a rename that leaves a gap"))
+    put(tmp_path / "other", "two", force=True)
+    assert state(tmp_path / "other") == "two"
+
+
+def test_an_existing_target_is_refused_before_any_work(tmp_path: Path) -> None:
+    put(tmp_path / "vit", "one")
+    with pytest.raises(UsageError, match=r"already exists.*--force") as caught, publish(tmp_path / "vit"):
+        pytest.fail("work was done")
+    assert caught.value.exit_code == 2
+    assert state(tmp_path / "vit") == "one"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "manifest.json"])
+def test_force_replaces_nothing_but_checkpoints(tmp_path: Path, name: str) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / name).write_text("{}")
+    with pytest.raises(UsageError, match="is not a weightgen checkpoint"), publish(tmp_path / "thesis", force=True):
+        pytest.fail("work was done")
+    assert (tmp_path / "thesis" / name).read_text() == "{}"
+
+
+def test_force_does_not_replace_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="is not a weightgen checkpoint"), publish(tmp_path / "file", force=True):
+        pytest.fail("work was done")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_force_fills_an_empty_directory_and_follows_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    put(tmp_path / "link", "one", force=True)
+    assert state(tmp_path / "real") == "one"
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.usefixtures("any_rename")
+@pytest.mark.parametrize("force", [False, True])
+def test_a_target_that_appears_meanwhile_is_not_lost(tmp_path: Path, force: bool) -> None:
+    def write() -> None:
+        with publish(tmp_path / "vit", force):
+            (tmp_path / "vit").mkdir()
+            (tmp_path / "vit" / "theirs").write_text("x")
+
+    with pytest.raises(UsageError, match="--force"):
+        write()
+    assert os.listdir(tmp_path) == ["vit"]
+    assert (tmp_path / "vit" / "theirs").read_text() == "x"
+
+
+def test_a_target_that_appears_at_the_last_moment_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "vit", "theirs")
+    monkeypatch.setattr(checkpoint, "check_target", lambda *_: None)
+    monkeypatch.setattr(os.path, "lexists", lambda _: False)
+    with pytest.raises((UsageError, OSError)), publish(tmp_path / "vit"):
+        pass
+    monkeypatch.undo()
+    assert state(tmp_path / "vit") == "theirs"
+
+
+def fail_inside(target: Path, error: BaseException, needed: int = 0) -> None:
+    with publish(target, force=True, needed=needed) as staged:
+        (staged.path / "model.safetensors").write_bytes(b"123")
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(), OSError(errno.EIO, "x")])
+def test_a_failure_leaves_the_old_checkpoint_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    put(tmp_path / "vit", "one")
+    with pytest.raises(type(error)) as caught:
+        fail_inside(tmp_path / "vit", error)
+    assert caught.value is error
+    assert state(tmp_path / "vit") == "one"
+    assert os.listdir(tmp_path) == ["vit"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_an_input_error(tmp_path: Path, code: int) -> None:
+    put(tmp_path / "vit", "one")
+    with pytest.raises(InputError, match=r"no space left on .*: needed 70 bytes, 3 were written") as caught:
+        fail_inside(tmp_path / "vit", OSError(code, "x"), needed=70)
+    assert caught.value.exit_code == 3
+    assert state(tmp_path / "vit") == "one"
+    assert os.listdir(tmp_path) == ["vit"]
+
+
+def test_too_little_space_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"needed {1 << 60} bytes"), publish(tmp_path / "vit", needed=1 << 60):
+        pytest.fail("work was done")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_real_write_limit_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    put(tmp_path / "vit", "one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(InputError, match="no space left on"):
+            put(tmp_path / "vit", "x" * 5000, force=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert state(tmp_path / "vit") == "one"
+    assert os.listdir(tmp_path) == ["vit"]
+
+
+def test_files_that_change_after_the_manifest_are_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = checkpoint.write_manifest
+
+    def write_and_spoil(staging: Path, extra: dict[str, object]) -> None:
+        plain(staging, extra)
+        (staging / "model.safetensors").write_text("bad")
+
+    put(tmp_path / "vit", "one")
+    monkeypatch.setattr(checkpoint, "write_manifest", write_and_spoil)
+    with pytest.raises(CheckError, match=r"changed: model\.safetensors"):
+        put(tmp_path / "vit", "two", force=True)
+    assert state(tmp_path / "vit") == "one"
+
+
+@pytest.mark.parametrize("fields", [{"files": {}}, {"schema": 3}, {"created_by": "me"}])
+def test_reserved_manifest_fields_are_refused(tmp_path: Path, fields: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="reserved"), publish(tmp_path / "vit") as staged:
+        staged.manifest.update(fields)
+
+
+def test_a_directory_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be created"), publish(tmp_path / "file" / "vit"):
+        pytest.fail("work was done")
+    with pytest.raises(UsageError, match="cannot be written to"), publish(tmp_path / ("x" * 250)):
+        pytest.fail("work was done")
+
+
+# Every call that changes the disk is counted in a forked child, which kills itself before the N-th.
+KILLER = """
+import builtins, os, signal, sys
+from pathlib import Path
+from tests.test_checkpoint import put
+from weightgen import checkpoint
+
+folder, force, exchange = Path(sys.argv[1]), sys.argv[2] == "force", sys.argv[3] == "exchange"
+if not exchange:
+    checkpoint._renameat2 = lambda *_: False
+
+def count_down(owner, name, left):
+    plain = getattr(owner, name)
+    def wrapped(*args, **kwargs):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(*args, **kwargs)
+    setattr(owner, name, wrapped)
+
+for step in range(1, 1000):
+    target = folder / str(step) / "vit"
+    target.parent.mkdir()
+    if force:
+        put(target, "old")
+    child = os.fork()
+    if child == 0:
+        left = [step]
+        for name in ("open", "mkdir", "rename", "unlink", "rmdir", "fsync"):
+            count_down(os, name, left)
+        count_down(builtins, "open", left)
+        count_down(checkpoint, "_renameat2", left)
+        put(target, "new", force)
+        os._exit(7)
+    status = os.waitpid(child, 0)[1]
+    if os.WIFEXITED(status):
+        sys.exit(os.WEXITSTATUS(status))
+"""
+
+
+@pytest.mark.parametrize("rename", ["exchange", "two-renames"])
+@pytest.mark.parametrize("force", ["fresh", "force"])
+def test_kill_9_at_every_step_leaves_old_or_new_complete(tmp_path: Path, force: str, rename: str) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLER, str(tmp_path), force, rename], capture_output=True, text=True)
+    assert done.returncode == 7, done.stderr
+    steps = sorted(tmp_path.iterdir(), key=lambda p: int(p.name))
+    outcomes = []
+    for folder in steps:
+        target = folder / "vit"
+        left = {name for name in os.listdir(folder) if name != "vit"}
+        checkpoint.recover(target)
+        outcomes.append(state(target) if target.exists() else "nothing" if force == "fresh" else "lost")
+        put(target, "next", force=True)
+        assert state(target) == "next"
+        assert os.listdir(folder) == ["vit"], left
+    before, after = ("nothing", "new") if force == "fresh" else ("old", "new")
+    assert set(outcomes) == {before, after}
+    assert outcomes == sorted(outcomes, key=lambda o: o == after)  # one switch, never back
+    assert outcomes.count(before) >= 15
+
+
+def test_recovery_needs_no_publish(tmp_path: Path) -> None:
+    with publish(tmp_path / "vit") as staged:
+        save_file({"w": np.zeros(2)}, staged.path / "model.safetensors")
+    for read in (verify, open_weights):
+        os.rename(tmp_path / "vit", tmp_path / f".vit.replaced-{DEAD}-0")
+        read(tmp_path / "vit")
+        assert os.listdir(tmp_path) == ["vit"]
+
+
+def test_directories_of_living_processes_are_left_alone(tmp_path: Path) -> None:
+    locked = tmp_path / f".vit.partial-{DEAD}-0"
+    mine = tmp_path / f".vit.partial-{os.getpid()}-0"
+    moving = tmp_path / f".vit.replaced-{os.getpid()}-0"
+    stale = tmp_path / f".vit.partial-{DEAD}-1"
+    other = tmp_path / f".vit2.partial-{DEAD}-1"
+    odd = tmp_path / ".vit.partial-notes"
+    for path in (locked, mine, moving, stale, other, odd):
+        path.mkdir()
+    descriptor = os.open(locked, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        put(tmp_path / "vit", "one")
+    finally:
+        os.close(descriptor)
+    kept = {"vit", locked.name, mine.name, moving.name, other.name, odd.name}
+    assert set(os.listdir(tmp_path)) == kept
+
+
+def test_the_staging_directory_is_locked_while_it_is_written(tmp_path: Path) -> None:
+    with publish(tmp_path / "vit") as staged:
+        descriptor = os.open(staged.path, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+        assert f"-{os.getpid()}-" in staged.path.name
+        assert staged.path.parent == tmp_path
+
+
+def test_verify_names_every_file_that_differs(tmp_path: Path) -> None:
+    put(tmp_path / "vit", "one")
+    (tmp_path / "vit" / "model.safetensors").write_text("two")
+    (tmp_path / "vit" / "sub" / "config.json").unlink()
+    (tmp_path / "vit" / "sub" / "extra\x1b.py").write_text("")
+    (tmp_path / "vit" / "linked").symlink_to("/")
+    with pytest.raises(CheckError) as caught:
+        verify(tmp_path / "vit")
+    message = str(caught.value)
+    assert "changed: model.safetensors (expected sha256" in message
+    assert "missing: sub/config.json" in message
+    assert "added: linked; added: sub/extra\\x1b.py." in message
+    assert caught.value.exit_code == 1
+    assert len(message.splitlines()) == 3
+
+
+def test_verify_tells_a_change_of_size(tmp_path: Path) -> None:
+    put(tmp_path / "vit", "one")
+    (tmp_path / "vit" / "model.safetensors").write_text("more")
+    with pytest.raises(CheckError, match=r"changed: model\.safetensors \(expected 3 bytes, found 4\)"):
+        verify(tmp_path / "vit")
+
+
+def test_verify_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
+    put(tmp_path / "vit", "one")
+    (tmp_path / "vit" / "model.safetensors").unlink()
+    os.mkfifo(tmp_path / "vit" / "model.safetensors")
+    with pytest.raises(CheckError, match=r"unreadable: model\.safetensors .*found a FIFO"):
+        verify(tmp_path / "vit")
+
+
+def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
+    put(tmp_path / "vit", "one")
+    for i in range(30):
+        (tmp_path / "vit" / f"x{i:02}").write_text("")
+    with pytest.raises(CheckError, match="added: x19; and 10 more"):
+        verify(tmp_path / "vit")
+
+
+def test_what_git_and_the_hub_add_is_no_problem(tmp_path: Path) -> None:
+    put(tmp_path / "vit", "one")
+    (tmp_path / "vit" / ".gitattributes").write_text("")
+    (tmp_path / "vit" / ".cache").mkdir()
+    (tmp_path / "vit" / ".cache" / "x").write_text("")
+    assert state(tmp_path / "vit") == "one"
+    (tmp_path / "vit" / "sub" / ".gitattributes").write_text("")
+    with pytest.raises(CheckError, match=r"added: sub/\.gitattributes"):
+        verify(tmp_path / "vit")
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_invalid_manifest_is_refused(tmp_path: Path, name: str) -> None:
+    content, wording = ATTACKS[name]
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        verify(tmp_path)
+    assert wording in str(caught.value)
+    assert caught.value.exit_code == 3
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_a_directory_without_manifest_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("x")
+    with pytest.raises(InputError, match="there is no manifest, so this is not a weightgen checkpoint"):
+        verify(tmp_path)
+    with pytest.raises(InputError, match="expected the directory of a checkpoint"):
+        verify(tmp_path / "none")
+
+
+def test_a_manifest_that_is_a_fifo_or_huge_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(InputError, match="found a FIFO"):
+        verify(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema": 1, "files": {}}))
+    monkeypatch.setattr(manifest, "MAX_MANIFEST", 10)
+    with pytest.raises(InputError, match="the limit is 10"):
+        verify(tmp_path)
