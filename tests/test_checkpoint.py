@@ -114,14 +114,17 @@ def test_a_target_that_appears_meanwhile_is_not_lost(tmp_path: Path, force: bool
     assert (tmp_path / "vit" / "theirs").read_text() == "x"
 
 
+@pytest.mark.usefixtures("any_rename")
 def test_a_target_that_appears_at_the_last_moment_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(tmp_path / "vit", "theirs")
-    monkeypatch.setattr(checkpoint, "check_target", lambda *_: None)
-    monkeypatch.setattr(os.path, "lexists", lambda _: False)
-    with pytest.raises((UsageError, OSError)), publish(tmp_path / "vit"):
-        pass
-    monkeypatch.undo()
-    assert state(tmp_path / "vit") == "theirs"
+    target = tmp_path / "vit"
+    put(target, "theirs")
+    with monkeypatch.context() as patch:
+        plain = os.path.lexists
+        patch.setattr(os.path, "lexists", lambda path: path != target and plain(path))
+        with pytest.raises(UsageError, match="appeared while its files were written"):
+            put(target, "mine")
+    assert state(target) == "theirs"
+    assert os.listdir(tmp_path) == ["vit"]
 
 
 def fail_inside(target: Path, error: BaseException, needed: int = 0) -> None:

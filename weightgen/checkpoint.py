@@ -114,6 +114,7 @@ def recover(directory: Path) -> None:
 
 
 def check_target(target: Path, force: bool) -> None:
+    """Raise UsageError when `publish` would refuse the target; a command asks before it starts to work."""
     if not os.path.lexists(target):
         return
     shown = printable(str(target))
@@ -132,8 +133,15 @@ def check_target(target: Path, force: bool) -> None:
 
 def _place(staging: Path, target: Path, force: bool) -> None:
     if not os.path.lexists(target):
-        if not _renameat2(staging, target, RENAME_NOREPLACE):
-            os.rename(staging, target)  # cannot overwrite a checkpoint: rename wants an empty directory
+        try:
+            if not _renameat2(staging, target, RENAME_NOREPLACE):
+                os.rename(staging, target)  # cannot overwrite a checkpoint: rename wants an empty directory
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            raise UsageError(
+                f"{printable(str(target))}: appeared while its files were written. Use --force or another directory."
+            ) from error
         return
     check_target(target, force)  # it may have appeared, or changed, while the new one was being written
     if _renameat2(staging, target, RENAME_EXCHANGE):
@@ -167,8 +175,6 @@ def _renameat2(source: Path, target: Path, flags: int) -> bool:
     code = ctypes.get_errno()
     if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
         return False
-    if code == errno.EEXIST:
-        raise UsageError(f"{printable(str(target))}: appeared while its replacement was written. Use --force.")
     raise OSError(code, os.strerror(code), str(target))
 
 
