@@ -138,6 +138,7 @@ CASES: list[Case] = [
         {**RES, "cardinality": 4, "base_width": 32},
         {**RES_SMALL, "cardinality": 2, "base_width": 32},
     ),
+    case("timm-resnet-rs", "resnetrs50", {**RES, "stem_width": 12}, {**RES_SMALL, "stem_width": 8}),
     case("timm-seresnet", "seresnet50", RES, RES_SMALL),
     case("timm-mixer", MlpMixer, MIXER, MIXER_SMALL),
     case("timm-gmixer", MlpMixer, {**MIXER, "mlp_ratio": (1.0, 4.0), "mlp_layer": GluMlp}, MIXER_SMALL),

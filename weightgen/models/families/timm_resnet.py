@@ -1,4 +1,4 @@
-"""timm's ResNet: ResNet, Wide ResNet, ResNeXt, their SE variants, and the deep stems of ResNet-D."""
+"""timm's ResNet: ResNet, Wide ResNet, ResNeXt, ResNet-RS, their SE variants, and the deep stems of ResNet-D."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from weightgen.models.axes import Family
 
 def _aliases(model: Any) -> Mapping[str, str]:
     first = model.layer1[0]
-    aliases = {}
+    # The first shortcut of a basic network adds the stem to the first stage.
+    stem = "embed[1]" if first.downsample is None else "embed[0]"
+    aliases = {"embed[0]": stem}
     if not hasattr(first, "conv3"):
         aliases["mid:out"] = "embed[stage]"  # a basic block ends with its second convolution
-    if first.downsample is None:
-        aliases["embed[0]"] = "embed[1]"  # the first shortcut adds the stem to the first stage
+    if not any(name.endswith("weight") for name, _ in model.maxpool.named_parameters()):
+        aliases["mid:stem"] = stem  # a pool without weights passes the stem's channels on
     return aliases
 
 
@@ -26,13 +28,14 @@ STEM_READER = "layer{stage=1}.{block=0}"
 FAMILY = Family(
     name="timm ResNet",
     table={
-        "conv1.weight": "embed[0] <- channels patch patch",
+        "conv1.weight": "mid:stem <- channels patch patch",
         "conv1.0.weight": "mid:first <- channels patch patch",
         f"conv1.1.{NORM}": "mid:first",
         "conv1.3.weight": "mid:second <- mid:first kernel:stem kernel:stem",
         f"conv1.4.{NORM}": "mid:second",
-        "conv1.6.weight": "embed[0] <- mid:second kernel:stem kernel:stem",
-        f"bn1.{NORM}": "embed[0]",
+        "conv1.6.weight": "mid:stem <- mid:second kernel:stem kernel:stem",
+        f"bn1.{NORM}": "mid:stem",
+        f"maxpool.{{0,1,2}}.{NORM}": "embed[0] <- mid:stem kernel:pool kernel:pool",
         # Every group of a grouped convolution has the same number of inputs, so their axis is shared by the groups.
         f"{STEM_READER}.conv1.weight": "(group mid) <- embed[0] kernel:first kernel:first",
         f"{FIRST}.conv1.weight": "(group mid) <- embed[stage-1] kernel:first kernel:first",
