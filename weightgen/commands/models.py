@@ -25,7 +25,8 @@ def models(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
         scheme = "timm:" if name in TIMM_PRESETS else "hf:"
         rows.append((name, scheme + reference.name))
     text = table(rows, ("preset", "stands for")) + (
-        "\n\nAlso: timm:NAME[.tag], hf:ORG/NAME[@revision], hf-hub:ORG/NAME, or a checkpoint directory."
+        "\n\nAlso: timm:NAME[.tag], hf:ORG/NAME[@revision], hf-hub:ORG/NAME, a checkpoint directory,\n"
+        "or package:NAME/path, such a directory inside an installed Python package."
     )
     Console(json).result({"presets": dict(rows)}, text)
     return 0

@@ -47,7 +47,8 @@ def subclone(
     Parameters
     ----------
     src
-        Source: a preset (see: weightgen models), timm:NAME[.tag], hf:ORG/NAME[@revision], hf-hub:ORG/NAME, or a directory.
+        Source: a preset (see: weightgen models), timm:NAME[.tag], hf:ORG/NAME[@revision], hf-hub:ORG/NAME, a directory,
+        or package:NAME/path (a directory inside an installed Python package).
     dst
         Target: the same kinds of name, or 'same' for the source's own configuration with --dst-args.
     out

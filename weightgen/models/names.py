@@ -5,7 +5,10 @@
     hf:ORG/NAME@revision            a transformers repository on the hub
     hf-hub:ORG/NAME@revision        a timm repository on the hub, as timm writes it
     path/to/directory               a transformers or timm checkpoint on disk
+    package:NAME/path/inside        such a directory inside an installed Python package, which is not imported
     same                            (--dst only) the source's own configuration
+
+A name that could mean two things is refused, and both spellings are shown.
 """
 
 from __future__ import annotations
@@ -134,9 +137,13 @@ def resolve(text: str) -> Reference:
     if colon and scheme in ("hf", "hf-hub", "hf_hub"):
         name, _, revision = rest.partition("@")
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
-            raise UsageError(f"'{printable(text)}' is not a repository: write {scheme}:ORG/NAME or {scheme}:ORG/NAME@REVISION")
+            raise UsageError(
+                f"'{printable(text)}' is not a repository: write {scheme}:ORG/NAME or {scheme}:ORG/NAME@REVISION"
+            )
         library: Library = "transformers" if scheme == "hf" else "timm"
         return Reference(text, library, name, revision or None, hub=True)
+    if colon and scheme == "package" and rest:
+        return _directory(text, _in_package(rest))
     path = Path(rest) if colon and scheme == "local-dir" else Path(text)
     explicit = text.startswith((".", "/", "~")) or (colon and scheme == "local-dir")
     path = path.expanduser()
@@ -154,6 +161,26 @@ def resolve(text: str) -> Reference:
     if explicit:
         raise InputError(f"{printable(text)}: no such directory")
     return _reject(text)
+
+
+def _in_package(rest: str) -> Path:
+    """Return a directory inside an installed package, which is found but not imported."""
+    from importlib.util import find_spec
+
+    package, _, inside = rest.partition("/")
+    # A dotted name would import the parent; one that climbs out is no longer inside the package.
+    if not package.isidentifier() or ".." in Path(inside).parts or Path(inside).is_absolute():
+        raise UsageError(f"'package:{printable(rest)}' is not package:NAME or package:NAME/path/inside")
+    spec = find_spec(package)
+    homes = list(spec.submodule_search_locations or []) if spec is not None else []
+    if not homes:
+        raise UsageError(
+            f"the Python package '{package}' is not installed here: pip install {package.replace('_', '-')}"
+        )
+    found = next((Path(home) / inside for home in homes if (Path(home) / inside).is_dir()), None)
+    if found is None:
+        raise InputError(f"package:{printable(rest)}: the package has no directory '{printable(inside)}'")
+    return found
 
 
 def _directory(text: str, path: Path) -> Reference:
@@ -179,7 +206,9 @@ def _reject(text: str) -> Reference:
         )
     if re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+(\.[\w]+)?", text):
         raise UsageError(f"'{shown}' is neither a preset nor a directory: for the timm architecture write timm:{shown}")
-    raise UsageError(f"'{shown}' is neither a preset nor a directory.{did_you_mean(text, PRESETS)} See: weightgen models")
+    raise UsageError(
+        f"'{shown}' is neither a preset nor a directory.{did_you_mean(text, PRESETS)} See: weightgen models"
+    )
 
 
 def parse_arguments(text: str | None) -> dict[str, Any]:
