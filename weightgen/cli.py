@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError
 
@@ -15,7 +15,7 @@ from weightgen.commands.verify import verify
 from weightgen.console import report_error
 from weightgen.errors import UsageError, WeightgenError
 
-COMMANDS = {"subclone": subclone, "run": run, "verify": verify, "models": models}
+COMMANDS: dict[str, Callable[..., int]] = {"subclone": subclone, "run": run, "verify": verify, "models": models}
 
 app = App(
     name="weightgen",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +59,7 @@ def report_error(error: BaseException, as_json: bool) -> None:
     print("error: " + "\n       ".join(lines), file=sys.stderr)
 
 
-def table(rows: list[tuple[str, ...]], header: tuple[str, ...], right: tuple[int, ...] = ()) -> str:
+def table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...], right: tuple[int, ...] = ()) -> str:
     """Lay out rows as plain text columns; `right` lists the columns aligned to the right."""
     widths = [max(len(r[i]) for r in [header, *rows]) for i in range(len(header))]
 

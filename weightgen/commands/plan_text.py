@@ -41,7 +41,7 @@ def plan_text(prepared: Prepared) -> str:
     for axis, selection in sorted(plan.selections.items()):
         if axis.kind is not Kind.DEPTH and not axis.name.startswith("one"):
             axes.setdefault(axis.name, Counter())[f"{selection.source_size} -> {selection.target_size}"] += 1
-    rows = [(name, ", ".join(f"{s}" for s in list(sizes)[:4])) for name, sizes in axes.items()]
+    rows: list[tuple[str, ...]] = [(name, ", ".join(f"{s}" for s in list(sizes)[:4])) for name, sizes in axes.items()]
     for stack, kept in plan.kept.items():
         rows.append((stack, _ranges(kept)))
     shown = [r for r in rows if not _unchanged(r[1])]
@@ -51,7 +51,8 @@ def plan_text(prepared: Prepared) -> str:
     for tensor in [t for t in plan.tensors if t.action == "initialised"][:8]:
         lines.append(f"new     {printable(tensor.name, 50)}: {tensor.note}")
     dropped = len(plan.unused)
-    lines.append(f"unused  {dropped} source tensors" + (f", such as {printable(plan.unused[0], 45)}" if dropped else ""))
+    such_as = f", such as {printable(plan.unused[0], 45)}" if dropped else ""
+    lines.append(f"unused  {dropped} source tensors{such_as}")
     return "\n".join(lines)
 
 
@@ -80,7 +81,7 @@ def _groups(prepared: Prepared) -> list[tuple[str, ...]]:
         if tensor.source is not None and tensor.action != "copied":
             shape = "x".join(map(str, tensor.source_shape)) + " -> " + shape
         grouped.setdefault((name, action), []).append(shape)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for (name, action), shapes in grouped.items():
         shape = shapes[0] if len(set(shapes)) == 1 else f"{shapes[0]}, ..."
         rows.append((printable(name, 34), str(len(shapes)), action, printable(shape, 30)))

@@ -212,6 +212,7 @@ def write_config(target: Architecture, directory: Path) -> None:
     else:
         target.config.architectures = [target.name]
         target.config.save_pretrained(directory)
-        if getattr(target.model, "can_generate", lambda: False)() and target.model.generation_config:
-            target.model.generation_config.save_pretrained(directory)
+        generation = getattr(target.model, "generation_config", None)
+        if generation is not None:
+            generation.save_pretrained(directory)
 

@@ -30,6 +30,6 @@ def refuse_packed(found: Mapping[str, Entry], source: Path) -> None:
             scheme = "scaled 8-bit" if weight is not None and weight.itemsize == 1 else None
         if scheme:
             raise InputError(
-                f"{printable(str(source))}: tensor '{printable(name)}' ({entry.dtype}) is packed by {scheme} quantisation.\n"
+                f"{printable(str(source))}: tensor '{printable(name)}' ({entry.dtype}) is packed by {scheme}.\n"
                 "Rows of packed values cannot be selected: dequantise the model first, or use its original weights.",
             )

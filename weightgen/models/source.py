@@ -54,7 +54,8 @@ def download(reference: Reference, architecture: Architecture) -> Path:
 
     repository = reference.name
     if reference.library == "timm" and not reference.hub:
-        known = architecture.model.pretrained_cfg or {}
+        model: Any = architecture.model
+        known: Mapping[str, Any] = model.pretrained_cfg or {}
         repository = known.get("hf_hub_id") or ""
         if not repository:
             raise InputError(

@@ -50,7 +50,8 @@ def plan_by_shape(source: Source, target: Architecture, method: Method, seed: in
     if not used:
         expected, found = next(iter(target.shapes)), next(iter(source.stored), "nothing")
         raise UsageError(
-            f"source and target have no tensor in common: the target has '{printable(expected)}', the source '{printable(found)}'"
+            f"source and target have no tensor in common: the target has '{printable(expected)}', "
+            f"the source '{printable(found)}'"
         )
     warnings = [
         f"{target.kind} has no axis table: {len(cut)} tensors are cut by shape alone. Fused projections, heads and "

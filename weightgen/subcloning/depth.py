@@ -59,7 +59,7 @@ def choose_blocks(
     Raises UsageError for a deeper target, an unknown rule, or a list that does not fit.
     """
     if target > source:
-        raise UsageError(f"depth {axis}: the target has {target} blocks, the source {source}; a deeper target cannot be cut")
+        raise UsageError(f"depth {axis}: the target has {target} blocks, the source {source}: nothing to cut them from")
     if not isinstance(rule, str):
         kept = np.asarray(list(rule), dtype=np.int64)
         if len(kept) != target or np.any(np.diff(kept) <= 0) or kept.min() < 0 or kept.max() >= source:
@@ -70,7 +70,7 @@ def choose_blocks(
         return np.arange(source, dtype=np.int64)
     elif rule == "influence":
         if scores is None:
-            raise UsageError(f"depth {axis}: '--depth influence' needs data: pass --calibrate, or choose first|spread|ends")
+            raise UsageError(f"depth {axis}: '--depth influence' needs --calibrate; without data: first|spread|ends")
         scores = scores.copy()
         if pinned:
             scores[0] = np.inf

@@ -60,7 +60,7 @@ class _Tally:
             block = flat[offset : offset + int(np.prod(shape))].reshape(shape)
             offset += block.size
             for i, axis in enumerate(term):
-                if axis.kind is not Kind.FREE:
+                if axis.kind is not Kind.FREE or not block.size:
                     continue
                 parent = self._layout.family.nested.get(axis.name)
                 keep = [i]

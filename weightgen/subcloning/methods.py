@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weightgen.errors import UsageError, did_you_mean
-from weightgen.subclone import depth
+from weightgen.subcloning import depth
 from weightgen.subcloning.select import CHOICES
 
 HEADS = {"whole": "heads are kept or dropped whole", "flat": "every axis is a plain axis, as published"}

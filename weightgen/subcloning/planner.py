@@ -64,7 +64,7 @@ def build_plan(
     tensors, used = [], set()
     for name, axes in to_layout.tensors.items():
         origin, note = _origin(name, axes, source, from_layout, to_layout, decisions)
-        tensor = _plan_tensor(name, axes, origin, note, source, (from_layout, to_layout), decisions, method, chooser, dtype)
+        tensor = _plan_tensor(name, axes, origin, note, source, layouts, decisions, method, chooser, dtype)
         tensors.append(tensor)
         if tensor.source is not None:
             used.add(tensor.source)
@@ -140,7 +140,7 @@ def _decide_axes(
                     f"vocab_size={n}; or pass --dst-tokenizer DIR"
                 )
             decisions.selections[axis] = Selection(axis, n, vocabulary)
-        elif axis.name in nested and np.ndim(scores.axes.get(origin)) == 2:
+        elif axis.name in nested and origin in scores.axes and scores.axes[origin].ndim == 2:
             parents = decisions.selections[Axis(nested[axis.name], axis.scope)].indices
             decisions.selections[axis] = Selection(axis, n, ranked(scores.axes[origin][parents], m))
         elif axis.name.startswith("prefix") and m > n:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import torch
 
 
+Dims = tuple[Dim, ...]
+Shape = tuple[int, ...]
+
+
 def _square(count: int, what: str) -> int:
     side = math.isqrt(count)
     if side * side != count:
@@ -23,7 +27,7 @@ def _square(count: int, what: str) -> int:
     return side
 
 
-def grid(value: torch.Tensor, dims: tuple[Dim, ...], shape: tuple[int, ...], prefix: int, name: str) -> torch.Tensor:
+def grid(value: torch.Tensor, dims: Dims, shape: Shape, prefix: int, name: str) -> torch.Tensor:
     """Resample absolute positions: the prefix is kept, the grid is interpolated bicubically with antialiasing."""
     import torch
     import torch.nn.functional as functional
@@ -38,24 +42,26 @@ def grid(value: torch.Tensor, dims: tuple[Dim, ...], shape: tuple[int, ...], pre
     return torch.cat([head, image.permute(0, 2, 3, 1).reshape(new * new, *rest)]).movedim(0, axis)
 
 
-def patch(value: torch.Tensor, dims: tuple[Dim, ...], shape: tuple[int, ...], prefix: int, name: str) -> torch.Tensor:
+def patch(value: torch.Tensor, dims: Dims, shape: Shape, prefix: int, name: str) -> torch.Tensor:
     """Resize a patch kernel by the pseudo-inverse of the resize of patches (FlexiViT, arXiv 2212.08013)."""
     from timm.layers import resample_patch_embed
 
-    return resample_patch_embed(value, list(shape[-2:]))  # type: ignore[no-any-return]
+    resized: torch.Tensor = resample_patch_embed(value, list(shape[-2:]))
+    return resized
 
 
-def channels(value: torch.Tensor, dims: tuple[Dim, ...], shape: tuple[int, ...], prefix: int, name: str) -> torch.Tensor:
+def channels(value: torch.Tensor, dims: Dims, shape: Shape, prefix: int, name: str) -> torch.Tensor:
     """Adapt a stem from three image channels to another number, as timm does."""
     from timm.models._manipulate import adapt_input_conv
 
     try:
-        return adapt_input_conv(shape[1], value)  # type: ignore[no-any-return]
+        adapted: torch.Tensor = adapt_input_conv(shape[1], value)
     except NotImplementedError as error:
         raise UsageError(f"{name}: {value.shape[1]} image channels cannot be adapted to {shape[1]}") from error
+    return adapted
 
 
-def window(value: torch.Tensor, dims: tuple[Dim, ...], shape: tuple[int, ...], prefix: int, name: str) -> torch.Tensor:
+def window(value: torch.Tensor, dims: Dims, shape: Shape, prefix: int, name: str) -> torch.Tensor:
     """Resize a table of relative positions ((2w-1)^2, heads) to another window, bicubically.
 
     BEiT appends three entries for the class token, which are kept as they are.
@@ -71,6 +77,6 @@ def window(value: torch.Tensor, dims: tuple[Dim, ...], shape: tuple[int, ...], p
     return torch.cat([image.reshape(-1, new * new).T, tail])
 
 
-Resampler = Callable[["torch.Tensor", tuple[Dim, ...], tuple[int, ...], int, str], "torch.Tensor"]
+Resampler = Callable[["torch.Tensor", Dims, Shape, int, str], "torch.Tensor"]
 
 RESAMPLERS: dict[str, Resampler] = {"grid": grid, "patch": patch, "channels": channels, "window": window}

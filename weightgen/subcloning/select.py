@@ -15,6 +15,7 @@ from weightgen.errors import UsageError
 from weightgen.models.axes import Axis, Kind
 from weightgen.models.selection import Indices, Selection
 
+
 def uniform(source: int, target: int) -> Indices:
     """Spread `target` indices evenly over `source`: the published rule of weight selection.
 
@@ -24,7 +25,8 @@ def uniform(source: int, target: int) -> Indices:
         return np.arange(target, dtype=np.int64) * (source // target)
     quotient, rest = np.divmod(np.arange(target, dtype=np.int64) * (source - 1), target - 1)
     up = (2 * rest > target - 1) | ((2 * rest == target - 1) & (quotient % 2 == 1))
-    return quotient + up
+    indices: Indices = quotient + up
+    return indices
 
 
 def consecutive(source: int, target: int) -> Indices:
