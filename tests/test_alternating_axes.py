@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weightgen.models.axes import Axis, Family, Layout, bind, dim_text
+from weightgen.models.axes import Axis, dim_text
+from weightgen.models.layout import Family, Layout, bind
 from weightgen.models.selection import Selection, flat_indices
 
 SIZES = {"head": 3, "group": 2, "query": 2, "dim": 2, "rotary": 4, "vdim": 5}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.zoo import Case, all_cases
-from weightgen.models.axes import Layout, bind
 from weightgen.models.families import find_family
+from weightgen.models.layout import Layout, bind
 from weightgen.models.proof import output_change, randomise
 
 CASES = all_cases()

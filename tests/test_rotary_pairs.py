@@ -9,7 +9,7 @@ import torch
 from tests.test_families import layout_of
 from tests.zoo import Case
 from tests.zoo.decoders import CASES
-from weightgen.models.axes import Layout
+from weightgen.models.layout import Layout
 from weightgen.models.proof import randomise
 from weightgen.models.selection import Selection, flat_indices
 from weightgen.subcloning.select import rotary

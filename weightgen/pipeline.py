@@ -15,7 +15,7 @@ from weightgen.card import model_card
 from weightgen.checkpoint import publish
 from weightgen.errors import CoverageError, UsageError
 from weightgen.models.architecture import Architecture, build, keep_layers, resized, write_config
-from weightgen.models.axes import Layout
+from weightgen.models.layout import Layout
 from weightgen.models.names import Reference, resolve
 from weightgen.models.source import Source, open_source
 from weightgen.recipe import SubcloneRecipe

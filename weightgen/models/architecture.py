@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightgen.errors import NetworkError, UsageError, did_you_mean, printable
-from weightgen.models.axes import Layout, bind
 from weightgen.models.families import find_family
+from weightgen.models.layout import Layout, bind
 from weightgen.models.names import Library, Reference
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weightgen.models.axes import Axis, Kind, Layout
+from weightgen.models.axes import Axis, Kind
+from weightgen.models.layout import Layout
 from weightgen.models.selection import Selection, flat_indices
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weightgen.models.axes import Axis, Dim, Kind, Layout, TensorAxes
+from weightgen.models.axes import Axis, Dim, Kind
+from weightgen.models.layout import Layout, TensorAxes
 from weightgen.models.source import Source
 from weightgen.models.tensorfile import numpy_dtype
 from weightgen.subcloning.planner import Scores

@@ -10,7 +10,8 @@ import numpy as np
 
 from weightgen.errors import UsageError, printable
 from weightgen.models.architecture import Architecture
-from weightgen.models.axes import RIGID_CAPTURES, Axis, Dim, Kind, Layout, TensorAxes, Term
+from weightgen.models.axes import RIGID_CAPTURES, Axis, Dim, Kind, Term
+from weightgen.models.layout import Layout, TensorAxes
 from weightgen.models.selection import Selection
 from weightgen.models.source import Source
 from weightgen.subcloning.depth import choose_blocks

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from weightgen.errors import UsageError, printable
-from weightgen.models.axes import Axis, Layout
+from weightgen.models.axes import Axis
+from weightgen.models.layout import Layout
 from weightgen.models.tensorfile import TensorWriter, numpy_dtype
 from weightgen.models.weights import open_weights
 from weightgen.subcloning.planner import Scores

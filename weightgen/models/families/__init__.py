@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weightgen.models.axes import Family
+    from weightgen.models.layout import Family
 
 # timm: name of the model class -> module that defines FAMILY for it.
 TIMM: dict[str, str] = {

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weightgen.models.axes import Family
 from weightgen.models.families.heads import HEADS
 from weightgen.models.families.llama import NESTED
+from weightgen.models.layout import Family
 
 
 def _alibi(config: Any) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weightgen.models.axes import Family
 from weightgen.models.families.encoder_heads import POSITION_IDS
 from weightgen.models.families.hf_vit import grid_cells
+from weightgen.models.layout import Family
 
 
 def tower(side: str, prefix: str = "") -> dict[str, str]:

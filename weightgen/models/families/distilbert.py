@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
 from weightgen.models.families.encoder_heads import POSITION_IDS, unless
+from weightgen.models.layout import Family
 
 FAMILY = Family(
     name="DistilBERT",

@@ -5,9 +5,9 @@ Their norms multiply by (1 + weight), and the embedding is multiplied by sqrt(hi
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
 from weightgen.models.families.heads import HEADS
 from weightgen.models.families.llama import BODY, IGNORE, NESTED, gqa_sizes
+from weightgen.models.layout import Family
 
 FAMILY = Family(
     name="Gemma",

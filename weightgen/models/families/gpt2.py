@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
 from weightgen.models.families.heads import HEADS
+from weightgen.models.layout import Family
 
 FAMILY = Family(
     name="GPT-2",

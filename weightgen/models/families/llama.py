@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weightgen.models.axes import Family
 from weightgen.models.families.heads import HEADS
+from weightgen.models.layout import Family
 
 
 def gqa_sizes(model: Any) -> Mapping[str, int]:

@@ -5,9 +5,9 @@ All experts of a layer are stacked in one tensor, (expert, out, in), and so shar
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
 from weightgen.models.families.heads import HEADS
 from weightgen.models.families.llama import BODY, IGNORE, NESTED, gqa_sizes
+from weightgen.models.layout import Family
 
 EXPERTS = {
     "layers.{layer}.mlp.gate.weight": "expert <- embed",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
 from weightgen.models.families.encoder_heads import POSITION_IDS
 from weightgen.models.families.roberta import ALIASES, HEADS
+from weightgen.models.layout import Family
 
 FAMILY = Family(
     name="MPNet",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
 from weightgen.models.families.heads import HEADS
 from weightgen.models.families.llama import BODY, IGNORE, NESTED, gqa_sizes
+from weightgen.models.layout import Family
 
 JOINT_NORMS = {
     "layers.{layer}.self_attn.q_norm.weight": "(group query rotary)",

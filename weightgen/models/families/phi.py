@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weightgen.models.axes import Family
 from weightgen.models.families.heads import HEADS
 from weightgen.models.families.llama import IGNORE, NESTED, gqa_sizes
 from weightgen.models.families.rotation import partial_rotary_sizes
+from weightgen.models.layout import Family
 
 
 def _sizes(model: Any) -> Mapping[str, int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
 from weightgen.models.families.bert import ENCODER
 from weightgen.models.families.encoder_heads import POSITION_IDS, unless
+from weightgen.models.layout import Family
 
 HEADS = {
     "lm_head.dense.{weight,bias}": "projection <- embed",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
 from weightgen.models.families.clip import sizes, tower
 from weightgen.models.families.encoder_heads import POSITION_IDS
+from weightgen.models.layout import Family
 
 TEXT_HEAD = {"head.{weight,bias}": "projection <- embed:text"}
 # The probe asks as a row of `in_proj`, whose columns also read the patches: both are laid out alike.

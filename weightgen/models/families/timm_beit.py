@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weightgen.models.axes import Family
 from weightgen.models.families.timm_vit import EMBEDDINGS, MLP, NORM_RENAMES, token_sizes
+from weightgen.models.layout import Family
 
 
 def _sizes(model: Any) -> Mapping[str, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weightgen.models.axes import Family
 from weightgen.models.families.timm_vit import (
     EMBEDDINGS,
     MLP,
@@ -18,6 +17,7 @@ from weightgen.models.families.timm_vit import (
     pool_sizes,
     token_sizes,
 )
+from weightgen.models.layout import Family
 
 
 def _sizes(model: Any) -> Mapping[str, int | Sequence[int]]:

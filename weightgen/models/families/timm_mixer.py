@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
+from weightgen.models.layout import Family
 
 FAMILY = Family(
     name="timm MLP-Mixer",

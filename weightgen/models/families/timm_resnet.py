@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weightgen.models.axes import Family
+from weightgen.models.layout import Family
 
 
 def _aliases(model: Any) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weightgen.models.axes import Family
+from weightgen.models.layout import Family
 
 
 def stage_heads(model: Any) -> Mapping[str, Sequence[int]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
 from weightgen.models.families.timm_swin import BLOCKS, stage_heads
+from weightgen.models.layout import Family
 
 FAMILY = Family(
     name="timm Swin v2",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weightgen.models.axes import Family
+from weightgen.models.layout import Family
 
 
 def _attention(block: str, module: str, head: str, reader: str, read: str) -> dict[str, str]:
