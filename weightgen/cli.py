@@ -13,7 +13,7 @@ from weightgen.commands.run import run
 from weightgen.commands.subclone import subclone
 from weightgen.commands.verify import verify
 from weightgen.console import report_error
-from weightgen.errors import UsageError, WeightgenError
+from weightgen.errors import InputError, UsageError, WeightgenError, printable
 
 COMMANDS: dict[str, Callable[..., int]] = {"subclone": subclone, "run": run, "verify": verify, "models": models}
 
@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        report_error(UsageError(f"{str(error).strip()}\nSee: weightgen {words[0] if words else ''} --help"), as_json)
+        help_of = f"weightgen {words[0]}" if words and words[0] in COMMANDS else "weightgen"
+        report_error(UsageError(f"{str(error).strip().splitlines()[0]}\nSee: {help_of} --help"), as_json)
         sys.exit(2)
     except WeightgenError as error:
         report_error(error, as_json)
@@ -45,4 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # permissions, a directory that vanished, an I/O error: nothing that a command foresaw
+        where = f"{printable(error.filename)}: " if isinstance(error.filename, str) else ""
+        report_error(InputError(f"{where}{error.strerror or error}"), as_json)
+        sys.exit(InputError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)

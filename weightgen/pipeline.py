@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from weightgen import __version__
 from weightgen.card import model_card
@@ -18,6 +15,7 @@ from weightgen.models.architecture import Architecture, build, keep_layers, resi
 from weightgen.models.layout import Layout
 from weightgen.models.names import Reference, resolve
 from weightgen.models.source import Source, open_source
+from weightgen.provenance import Hashing, check_sizes
 from weightgen.recipe import SubcloneRecipe
 from weightgen.sidecars import copy_sidecars
 from weightgen.subcloning.by_shape import plan_by_shape
@@ -63,6 +61,7 @@ def prepare(recipe: SubcloneRecipe, progress: Callable[[int, int], None] | None 
             f"{target_reference.library} one; weights move within one library's layout"
         )
     source = open_source(reference, recipe.src_args, weights, recipe.allow_pickle)
+    check_sizes(map(Path, source.weights.files))
     target = _target(recipe, reference, target_reference, source)
     tokenizer = Path(recipe.dst_tokenizer) if recipe.dst_tokenizer else None
     if tokenizer is None and target_reference is not None:
@@ -197,7 +196,7 @@ def carry_out(prepared: Prepared, out: Path, force: bool = False, progress: Prog
     """Execute a plan into a directory that is published whole or not at all."""
     recipe, source, target, plan = prepared.recipe, prepared.source, prepared.target, prepared.plan
     with publish(out, force, needed=sum(nbytes(t) for t in plan.tensors)) as staged:
-        hashing = _Hashing(source)
+        hashing = Hashing(map(Path, source.weights.files))
         initial = initial_values(target, needs_initial(plan), recipe.seed)
         found: Transferred = execute(plan, source.weights, initial, staged.path, progress)
         write_config(target, staged.path)
@@ -221,24 +220,3 @@ def carry_out(prepared: Prepared, out: Path, force: bool = False, progress: Prog
         )
         size = sum(f.stat().st_size for f in staged.path.rglob("*") if f.is_file())
     return Published(out, plan, found.nonfinite, size)
-
-
-class _Hashing:
-    """sha256 of the source's files, taken on another core while the transfer runs."""
-
-    def __init__(self, source: Source) -> None:
-        self._files = [Path(f) for f in source.weights.files]
-        self._found: dict[str, Any] = {}
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        for file in self._files:
-            with file.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            self._found[file.name] = {"size": file.stat().st_size, "sha256": digest}
-
-    def result(self) -> dict[str, Any]:
-        """Wait and return {file name: size and sha256}."""
-        self._thread.join()
-        return dict(self._found)
