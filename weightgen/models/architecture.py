@@ -215,4 +215,3 @@ def write_config(target: Architecture, directory: Path) -> None:
         generation = getattr(target.model, "generation_config", None)
         if generation is not None:
             generation.save_pretrained(directory)
-

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from weightgen.models.axes import Axis, Family, Kind, Layout, TensorAxes, Term
+from weightgen.models.axes import Axis, Kind, Term
+from weightgen.models.layout import Family, Layout, TensorAxes
 from weightgen.models.proof import output_change, randomise
 
 if TYPE_CHECKING:

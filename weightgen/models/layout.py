@@ -39,6 +39,8 @@ class Family:
     """Regex -> replacement tried on a target's name when the source has no tensor of that name."""
     ignore: tuple[str, ...] = ()
     """Regexes of buffers that are recomputed by the class and never transferred."""
+    periods: Mapping[str, int] = field(default_factory=dict)
+    """Depth axis -> after how many blocks their kinds repeat (Swin alternates plain and shifted windows)."""
     aliases: Callable[[Any], Mapping[str, str]] = lambda model: {}
     """Axis as the table writes it -> axis that it is in this model (`rotary` -> `dim` where nothing rotates)."""
 

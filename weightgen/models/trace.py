@@ -163,7 +163,10 @@ class AxisTracer(TorchDispatchMode):
         dims, shape = self.dims(args[0]), args[0].shape
         offset = outs[0].dim() - len(shape)
         return [
-            [dims[i - offset] if i >= offset and shape[i - offset] == n else axis(n) for i, n in enumerate(outs[0].shape)]
+            [
+                dims[i - offset] if i >= offset and shape[i - offset] == n else axis(n)
+                for i, n in enumerate(outs[0].shape)
+            ]
         ]
 
     def _op_mm(self, args: Any, kwargs: Any, outs: Any) -> list[Dims]:

@@ -52,10 +52,12 @@ def choose_blocks(
     rule: str | Sequence[int],
     scores: np.ndarray | None = None,
     pinned: bool = False,
+    period: int = 1,
 ) -> Indices:
     """Return the kept blocks of one stack, ascending.
 
-    `pinned` says that block 0 differs from the rest (it changes resolution or width) and must stay first.
+    `pinned` says that block 0 differs from the rest (it changes resolution or width) and must stay first; `period`
+    after how many blocks their kinds repeat: whole periods are kept, so that each block keeps its kind.
     Raises UsageError for a deeper target, an unknown rule, or a list that does not fit.
     """
     if target > source:
@@ -68,6 +70,12 @@ def choose_blocks(
             )
     elif source == target:
         return np.arange(source, dtype=np.int64)
+    elif period > 1:
+        if source % period or target % period:
+            return first(source, target)
+        summed = None if scores is None else scores.reshape(-1, period).sum(axis=1)
+        periods = choose_blocks(axis, source // period, target // period, rule, summed, pinned)
+        return (periods[:, None] * period + np.arange(period)).reshape(-1)
     elif rule == "influence":
         if scores is None:
             raise UsageError(f"depth {axis}: '--depth influence' needs --calibrate; without data: first|spread|ends")

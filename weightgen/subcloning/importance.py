@@ -140,9 +140,7 @@ def activations(
     return Scores(axes=tally.scores(), blocks=blocks)
 
 
-def _readers(
-    layout: Layout, model: torch.nn.Module, statistic: str
-) -> dict[str, tuple[str, Dim, int]]:
+def _readers(layout: Layout, model: torch.nn.Module, statistic: str) -> dict[str, tuple[str, Dim, int]]:
     """Return tensor name -> (module, axes of the module's input channels, which dimension they are)."""
     import torch
 

@@ -101,7 +101,8 @@ def _decide_depth(source: Layout, target: Layout, method: Method, scores: Scores
         if origin not in source.sizes:
             raise UsageError(f"the source has no stack of blocks {axis}: it cannot start this target")
         n, m = source.sizes[origin], target.sizes[axis]
-        kept = choose_blocks(axis, n, m, method.depth, scores.blocks.get(origin), target.pinned(axis))
+        period = target.family.periods.get(axis.name, 1)
+        kept = choose_blocks(axis, n, m, method.depth, scores.blocks.get(origin), target.pinned(axis), period)
         decisions.selections[axis] = Selection(axis, n, kept)
         decisions.source_axis[axis] = origin
 
@@ -193,7 +194,7 @@ def _plan_tensor(
     note = note or next((decisions.initialised[a] for a in used if a in decisions.initialised), "")
     if origin is not None and not note:
         found = from_layout.tensors[origin].dims
-        if not _agree(axes.dims, found):
+        if not _agree(axes.dims, found, decisions):
             note = "the source lays this tensor out differently"
     if origin is None or note:
         return TensorPlan(axes.name, shape, dtype or _common_dtype(source), "initialised", note=note)
@@ -204,9 +205,7 @@ def _plan_tensor(
     source_shape = source_shape[: len(shape)]
     dims = axes.dims
     if method.heads == "flat":
-        dims = tuple(
-            _flatten(d, source_shape[i], shape[i], chooser, decisions, axes.name) for i, d in enumerate(dims)
-        )
+        dims = tuple(_flatten(d, source_shape[i], shape[i], chooser, decisions, axes.name) for i, d in enumerate(dims))
     resample = tuple(dict.fromkeys(a.kind.value for a in used if a in decisions.resampled))
     scale = _scale(axes, source_shape, shape) if method.scale == "fan-in" else 1.0
     selections = decisions.selections
@@ -216,16 +215,19 @@ def _plan_tensor(
     return TensorPlan(axes.name, shape, code, action, stored, source_shape, dims, scale, resample)
 
 
-def _agree(target: Sequence[Dim], source: Sequence[Dim]) -> bool:
-    """Tell whether two tensors have the same axes by name, trailing singletons aside."""
+def _agree(target: Sequence[Dim], source: Sequence[Dim], decisions: _Decisions) -> bool:
+    """Tell whether a tensor's axes come from those of its source tensor, trailing singletons aside.
 
-    def names(dims: Sequence[Dim]) -> list[list[list[str]]]:
-        listed = [[[a.name for a in term] for term in dim] for dim in dims]
-        while listed and listed[-1] == [["one"]]:
+    They do not where one side ties two axes that the other keeps apart: indices would then be another axis'.
+    """
+
+    def axes(dims: Sequence[Dim], origin: Mapping[Axis, Axis]) -> list[list[list[Axis]]]:
+        listed = [[[origin.get(a, a) for a in term] for term in dim] for dim in dims]
+        while listed and [a.name for term in listed[-1] for a in term] == ["one"]:
             listed.pop()
         return listed
 
-    return names(target) == names(source)
+    return axes(target, decisions.source_axis) == axes(source, {})
 
 
 def _common_dtype(source: Source) -> str:

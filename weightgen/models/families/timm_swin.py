@@ -36,4 +36,5 @@ FAMILY = Family(
         "layers.{stage}.blocks.{block}.attn.relative_position_bias_table": "window[stage] head",
     },
     sizes=stage_heads,
+    periods={"block": 2},
 )

@@ -17,4 +17,5 @@ FAMILY = Family(
         "layers.{stage}.blocks.{block}.attn.v_bias": "(head vdim)",
     },
     sizes=stage_heads,
+    periods={"block": 2},
 )
