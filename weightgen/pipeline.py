@@ -12,6 +12,7 @@ from weightgen.card import model_card
 from weightgen.checkpoint import publish
 from weightgen.errors import CoverageError, UsageError
 from weightgen.models.architecture import Architecture, build, keep_layers, resized, write_config
+from weightgen.models.derive import derive_pair
 from weightgen.models.layout import Layout
 from weightgen.models.names import Reference, resolve
 from weightgen.models.source import Source, open_source
@@ -131,9 +132,9 @@ def find_layouts(source: Architecture, target: Architecture) -> tuple[tuple[Layo
     try:
         pair = source.layout(), target.layout()
     except CoverageError as error:
-        return None, str(error)
+        return derive_pair(source, target), str(error)
     if pair[0] is None or pair[1] is None:
-        return None, ""
+        return derive_pair(source, target), ""
     if pair[0].family.name != pair[1].family.name:
         raise UsageError(
             f"different families: the source is {pair[0].family.name} ({source.kind}), "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from weightgen.models.axes import Axis, Kind, Term
 from weightgen.models.layout import Family, Layout, TensorAxes
-from weightgen.models.proof import output_change, randomise
+from weightgen.models.proof import output_change
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 FAMILY = Family(name="derived axes", table={})
 LARGEST = 200_000_000
 """Parameters of the largest model whose axes are derived: the proof runs it in double precision."""
-TOLERANCE = 1e-6
-ATTEMPTS = 40
+TOLERANCE = 1e-9
+ATTEMPTS = 24
 """Forward passes spent on finding out which of the axes are not free."""
 LEAST_COVERED = 0.8
 """Share of the target's values that must find their source tensor with the same axes."""
@@ -44,9 +44,16 @@ def derive_pair(source: Architecture, target: Architecture) -> tuple[Layout, Lay
     except Exception:
         # Models are arbitrary code: whatever they raise here, the caller goes on by shape.
         return None
-    if smaller is None or larger is None or not _compatible(larger, smaller):
+    if smaller is None or larger is None:
         return None
-    return larger, smaller
+    # An axis that could be proven on one side only is fixed on both.
+    free = [{a for a in layout.sizes if a.kind is Kind.FREE} for layout in (larger, smaller)]
+    fixed = {a.name.partition(":")[2] for layout in (larger, smaller) for a in layout.sizes if a.kind is Kind.FIXED}
+    larger, smaller = (
+        _only(layout, [a for a in own if a.name.partition(":")[2] not in fixed])
+        for layout, own in zip((larger, smaller), free, strict=True)
+    )
+    return (larger, smaller) if _compatible(larger, smaller) else None
 
 
 def derive(architecture: Architecture) -> Layout | None:
@@ -161,7 +168,7 @@ def _proven(architecture: Architecture, inputs: Mapping[str, Any], layout: Layou
         return None
     if hasattr(model, "config") and hasattr(model.config, "use_cache"):
         model.config.use_cache = False
-    randomise(model, seed=1)
+    _fill(model)
     model = model.eval().double()
     # Tensors that the output does not depend on show nothing: their axes cannot be proven.
     silent = _silent(model, inputs, layout)
@@ -185,6 +192,22 @@ def _proven(architecture: Architecture, inputs: Mapping[str, Any], layout: Layou
     if not kept or (len(kept) < len(free) and not holds(kept)):
         return None
     return _only(layout, kept)
+
+
+def _fill(model: torch.nn.Module) -> None:
+    """Fill a model with random values under which a deep network still carries its signal to the output."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            noise = torch.randn(value.shape, generator=generator)
+            if value.dim() > 1:
+                value.copy_(noise * (2 / max(value[0].numel(), 1)) ** 0.5)
+            elif name.endswith("running_var"):
+                value.copy_(0.7 + 0.3 * noise.abs())
+            else:
+                value.copy_(0.3 * noise + (1.0 if name.endswith("weight") else 0.0))
 
 
 def _silent(model: torch.nn.Module, inputs: Mapping[str, Any], layout: Layout) -> set[Axis]:

@@ -13,11 +13,61 @@ from weightgen.models.unify import Expression, axis, cut, fix, mark_output, prod
 
 Dims = list[Expression]
 
-SAME = "clone _to_copy detach alias contiguous lift_fresh lift_fresh_copy copy _softmax _log_softmax native_dropout \
-dropout bernoulli pin_memory positive".split()
-REDUCTIONS = "mean sum amax amin max min var std var_mean linalg_vector_norm norm logsumexp prod any all argmax".split()
-POOLS = "max_pool avg_pool adaptive_avg_pool adaptive_max_pool upsample reflection_pad replication_pad".split()
-SHAPES = "view _unsafe_view reshape squeeze unsqueeze flatten unflatten _reshape_alias view_copy".split()
+SAME = [
+    "clone",
+    "_to_copy",
+    "detach",
+    "alias",
+    "contiguous",
+    "lift_fresh",
+    "lift_fresh_copy",
+    "copy",
+    "_softmax",
+    "_log_softmax",
+    "native_dropout",
+    "dropout",
+    "bernoulli",
+    "pin_memory",
+    "positive",
+]
+REDUCTIONS = [
+    "mean",
+    "sum",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "var",
+    "std",
+    "var_mean",
+    "linalg_vector_norm",
+    "norm",
+    "logsumexp",
+    "prod",
+    "any",
+    "all",
+    "argmax",
+]
+POOLS = [
+    "max_pool",
+    "avg_pool",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "upsample",
+    "reflection_pad",
+    "replication_pad",
+]
+SHAPES = [
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "squeeze",
+    "unsqueeze",
+    "flatten",
+    "unflatten",
+    "_reshape_alias",
+    "view_copy",
+]
 
 
 class AxisTracer(TorchDispatchMode):
@@ -281,7 +331,7 @@ class AxisTracer(TorchDispatchMode):
     _op_split = _op_chunk = _op_split_with_sizes
 
     def _op_slice(self, args: Any, kwargs: Any, outs: Any) -> list[Dims]:
-        tensor, at, start, stop, step = (*args, *(None,) * 5)[:5]
+        tensor, at, start, _, step = (*args, *(None,) * 5)[:5]
         at = at or 0
         result = list(self.dims(tensor))
         n, kept = tensor.shape[at], outs[0].shape[at]
