@@ -62,9 +62,7 @@ def _subclone_modules(src: torch.nn.Module, dst: torch.nn.Module, recipe: Subclo
     target = describe(library(dst), type(dst).__name__, dst, {})
     weights = MemoryWeights({n: t for n, t in src.state_dict().items() if n in origin.shapes})
     source = match(None, origin, weights, None, "the source module")
-    method = resolve_method(
-        recipe.method, recipe.choose, recipe.heads, recipe.depth, recipe.scale, recipe.importance
-    )
+    method = resolve_method(recipe.method, recipe.choose, recipe.heads, recipe.depth, recipe.scale, recipe.importance)
     plan = make_plan(recipe, method, source, target)
     values = in_memory(plan, weights, initial_values(target, needs_initial(plan), recipe.seed))
     state = dst.state_dict()

@@ -17,7 +17,8 @@ def model_card(recipe: SubcloneRecipe, source: Source, target: Architecture, pla
     library = target.library
     base = printable(source.reference.name or source.reference.text) if source.reference else "a module in memory"
     if source.reference is not None and source.reference.directory is not None:
-        base = printable(source.reference.directory.name)
+        named = source.reference.text.startswith("package:")
+        base = printable(source.reference.text if named else source.reference.directory.resolve().name)
     load = (
         f'timm.create_model("local-dir:{directory.name}", pretrained=True)'
         if library == "timm"

@@ -22,6 +22,7 @@ app = App(
     version=__version__,
     help="Start a PyTorch model from better than random weights, and show how much better.",
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # main reports it
 )
 for _name, _command in COMMANDS.items():
     app.command(_command, name=_name)

@@ -184,7 +184,7 @@ def _scores(
 def _follow_depth(source: Source, target: Architecture, plan: Plan) -> None:
     """Give the target's per-layer config lists the entries of the blocks that were kept."""
     kept = plan.kept.get("layer")
-    if target.library != "transformers" or kept is None or plan.selections == {}:
+    if target.library != "transformers" or kept is None:
         return
     depth = getattr(source.architecture.config, "num_hidden_layers", 0)
     for key, value in source.architecture.config.to_dict().items():

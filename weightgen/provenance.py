@@ -58,6 +58,8 @@ def _recorded(file: Path) -> dict[str, Any] | None:
     if not manifest.is_file() or not str(read_json(manifest).get("created_by", "")).startswith("weightgen "):
         return None
     record: dict[str, Any] | None = read_manifest(file.parent)["files"].get(file.name)
+    if record is None:
+        raise _changed(file, "no such file", "one")
     return record
 
 

@@ -14,6 +14,8 @@ from weightgen.pipeline import Prepared
 from weightgen.subcloning.plan import ACTIONS
 from weightgen.subcloning.transfer import nbytes
 
+NAME_WIDTH = 36  # of 80 columns
+
 
 def plan_summary(prepared: Prepared) -> dict[str, Any]:
     """Return the plan's totals."""
@@ -84,5 +86,8 @@ def _groups(prepared: Prepared) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for (name, action), shapes in grouped.items():
         shape = shapes[0] if len(set(shapes)) == 1 else f"{shapes[0]}, ..."
-        rows.append((printable(name, 34), str(len(shapes)), action, printable(shape, 30)))
+        shown = printable(name)
+        # The end of a name tells more than its beginning.
+        shown = shown if len(shown) <= NAME_WIDTH else "..." + shown[3 - NAME_WIDTH :]
+        rows.append((shown, str(len(shapes)), action, printable(shape, 26)))
     return rows

@@ -152,10 +152,16 @@ def apply_arguments(config: Any, arguments: Mapping[str, Any]) -> None:
     """
     depth = getattr(config, "num_hidden_layers", None)
     for key, value in arguments.items():
-        if not hasattr(config, key):
-            known = [k for k in config.to_dict() if not k.startswith("_")]
+        # The model type is the class itself; methods and private attributes are no fields either.
+        fixed = key == "model_type" or key.startswith("_") or callable(getattr(config, key, None))
+        if fixed or not hasattr(config, key):
+            known = [k for k in config.to_dict() if not k.startswith("_") and k != "model_type"]
             raise UsageError(f"{type(config).__name__} has no field '{key}'.{did_you_mean(key, known)}")
-        setattr(config, key, value)
+        try:
+            setattr(config, key, value)
+        except Exception as error:  # huggingface_hub's own type of error, where a field is typed
+            reason = printable(str(error.__cause__ or error).splitlines()[0])
+            raise UsageError(f"{type(config).__name__} refuses {key}={printable(repr(value))}: {reason}") from error
     target = getattr(config, "num_hidden_layers", None)
     if depth and target and target < depth:
         keep_layers(config, depth, range(target))
@@ -167,7 +173,10 @@ def apply_arguments(config: Any, arguments: Mapping[str, Any]) -> None:
 
 
 def keep_layers(config: Any, depth: int, layers: Any) -> None:
-    """Reduce every per-layer list of a config to the kept layers (layer_types and the like)."""
+    """Reduce every per-layer list of a config to the kept layers (layer_types and the like), in place.
+
+    Lists of layer numbers (mlp_only_layers) stay: they decide the target's shapes, which the plan was made for.
+    """
     for key, value in config.to_dict().items():
         if isinstance(value, list) and len(value) == depth and key not in ("architectures",):
             setattr(config, key, [value[i] for i in layers])
@@ -188,11 +197,22 @@ def build_transformers(config: Any, class_name: str | None = None) -> Architectu
         made = transformers.AutoModel.from_config(own) if model_class is None else model_class(own)
         return made  # type: ignore[no-any-return]
 
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        config.validate()  # saving would, after all the work
+    except StrictDataclassError as error:
+        raise _refused(error.__cause__ or error) from error
     try:
         model = on_meta(make)
     except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
-        raise UsageError(f"transformers refuses this configuration: {str(error).splitlines()[0]}") from error
+        raise _refused(error) from error
     return describe("transformers", type(model).__name__, model, {}, make)
+
+
+def _refused(error: BaseException) -> UsageError:
+    reason = printable((str(error).splitlines() or [type(error).__name__])[0], 250)
+    return UsageError(f"transformers refuses this configuration: {reason}")
 
 
 def unreachable(reference: Reference, error: Exception) -> NetworkError:

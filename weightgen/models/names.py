@@ -130,13 +130,16 @@ def preset(name: str) -> Reference:
 def resolve(text: str) -> Reference:
     """Resolve a name; raises UsageError where it is unknown or could mean two things, InputError for a bad path."""
     scheme, colon, rest = text.partition(":")
+    if not text:
+        return _reject(text)
     if colon and scheme == "preset" and rest in PRESETS:
         return preset(rest)
     if colon and scheme == "timm" and rest:
         return Reference(text, "timm", rest)
     if colon and scheme in ("hf", "hf-hub", "hf_hub"):
         name, _, revision = rest.partition("@")
-        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        # ".." would climb out of the hub's cache; a revision may hold slashes (refs/pr/1).
+        if ".." in rest or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or not re.fullmatch(r"[\w./-]*", revision):
             raise UsageError(
                 f"'{printable(text)}' is not a repository: write {scheme}:ORG/NAME or {scheme}:ORG/NAME@REVISION"
             )
@@ -218,7 +221,7 @@ def parse_arguments(text: str | None) -> dict[str, Any]:
     if not text:
         return {}
     arguments: dict[str, Any] = {}
-    for part in re.findall(r"(?:\[[^\]]*\]|\{[^}]*\}|[^,\[{])+", text):
+    for part in _split(text):
         key, equals, value = part.partition("=")
         if not equals or not key.strip().isidentifier():
             raise UsageError(f"'{printable(part)}' is not key=value")
@@ -227,3 +230,15 @@ def parse_arguments(text: str | None) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise UsageError(f"'{printable(part)}': the value is not valid YAML") from error
     return arguments
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that are in no bracket."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts

@@ -35,10 +35,7 @@ def load_pickle(path: Path) -> dict[str, torch.Tensor]:
         reason = printable(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise _broken(path, f"not a readable PyTorch file ({reason}). Download it again.") from error
     while isinstance(content, Mapping) and not any(isinstance(v, torch.Tensor) for v in content.values()):
-        inner = next((content[k] for k in CONTAINERS if isinstance(content.get(k), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
+        content = next((content[k] for k in CONTAINERS if isinstance(content.get(k), Mapping)), None)
     found = content.items() if isinstance(content, Mapping) else ()
     tensors = {str(k): v for k, v in found if isinstance(v, torch.Tensor)}
     if not tensors:
