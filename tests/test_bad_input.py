@@ -100,13 +100,21 @@ def unknown_type(directory: Path) -> None:
     (directory / "config.json").write_text('{"model_type": "nobody-knows"}')
 
 
+def configured(**changes: Any) -> Callable[[Path], None]:
+    def change(directory: Path) -> None:
+        file = directory / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    return change
+
+
 def indexed(shard: str) -> Callable[[Path], None]:
     def change(directory: Path) -> None:
         names = list(load_file(directory / WEIGHTS))
         (directory / WEIGHTS).rename(directory / "part.safetensors")
         shutil.copy(directory / "part.safetensors", directory.parent / "outside.safetensors")
         os.mkfifo(directory / "pipe.safetensors")
-        index = {"weight_map": {name: shard for name in names}}
+        index = {"weight_map": dict.fromkeys(names, shard)}
         (directory / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
 
     return change
@@ -128,6 +136,11 @@ BROKEN: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "no-config": (no_config, 3, "no config.json"),
     "broken-config": (broken_config, 3, "not valid JSON"),
     "unknown-type": (unknown_type, 2, "nobody-knows"),
+    "class-that-is-no-model": (configured(architectures=["Trainer"]), 2, "has no model class 'Trainer'"),
+    "class-that-is-a-number": (configured(architectures=[7]), 2, "'7'"),
+    "config-of-strings": (configured(hidden_size="wide"), 2, "hidden_size"),
+    "config-that-divides-by-zero": (configured(num_attention_heads=0), 2, "refuses this configuration"),
+    "config-of-negative-size": (configured(intermediate_size=-4), 2, "refuses this configuration"),
     "shard-outside": (indexed("../outside.safetensors"), 3, "not a plain file name"),
     "shard-is-a-fifo": (indexed("pipe.safetensors"), 3, "pipe.safetensors"),
     "shard-missing": (indexed("part-2.safetensors"), 3, "shard part-2.safetensors is missing"),
