@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -66,6 +67,40 @@ def test_the_exchange_is_used_where_the_system_has_it(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "rename", lambda *_: pytest.fail("a rename that leaves a gap"))
     put(tmp_path / "other", "two", force=True)
     assert state(tmp_path / "other") == "two"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, None])
+def test_two_renames_are_used_where_the_system_cannot_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int | None
+) -> None:
+    class Library:
+        def __getattr__(self, name: str) -> object:
+            if code is None:
+                raise AttributeError(name)
+            return lambda *_: min(ctypes.set_errno(code), -1)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Library())
+    put(tmp_path / "vit", "one")
+    put(tmp_path / "vit", "two", force=True)
+    assert state(tmp_path / "vit") == "two"
+
+
+def test_a_rename_that_fails_puts_the_old_checkpoint_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "vit", "one")
+    plain = os.rename
+
+    def rename(source: Path, target: Path) -> None:
+        if ".partial-" in source.name:
+            raise OSError(errno.EIO, "broken disk")
+        plain(source, target)
+
+    monkeypatch.setattr(checkpoint, "_renameat2", lambda *_: False)
+    monkeypatch.setattr(os, "rename", rename)
+    for target, force in (("vit", True), ("new", False)):
+        with pytest.raises(OSError, match="broken disk"):
+            put(tmp_path / target, "two", force)
+    assert state(tmp_path / "vit") == "one"
+    assert os.listdir(tmp_path) == ["vit"]
 
 
 def test_an_existing_target_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -196,6 +231,37 @@ def test_reserved_manifest_fields_are_refused(tmp_path: Path, fields: dict[str, 
         staged.manifest.update(fields)
 
 
+def test_a_manifest_of_the_caller_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="written by publish"), publish(tmp_path / "vit") as staged:
+        (staged.path / "manifest.json").write_text("{}")
+
+
+def test_everything_is_on_disk_before_the_rename_and_the_manifest_is_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    plain_sync, plain_rename = os.fsync, checkpoint._renameat2
+
+    def sync(descriptor: int) -> None:
+        plain_sync(descriptor)
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        events.append(path.replace(str(staged), "STAGING"))
+
+    def rename(*arguments: object) -> bool:
+        events.append("rename")
+        return plain_rename(*arguments)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(checkpoint, "_renameat2", rename)
+    with publish(tmp_path / "vit") as stage:
+        staged = stage.path
+        (staged / "sub").mkdir()
+        (staged / "sub" / "b").write_text("b")
+        (staged / "a").write_text("a")
+    files = ["STAGING/a", "STAGING/sub/b", "STAGING/manifest.json"]
+    assert events == [*files, "STAGING/sub", "STAGING", "rename", str(tmp_path)]
+
+
 def test_a_directory_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be created"), publish(tmp_path / "file" / "vit"):
@@ -272,6 +338,15 @@ def test_recovery_needs_no_publish(tmp_path: Path) -> None:
         os.rename(tmp_path / "vit", tmp_path / f".vit.replaced-{DEAD}-0")
         read(tmp_path / "vit")
         assert os.listdir(tmp_path) == ["vit"]
+
+
+def test_publish_recovers_before_it_looks_at_the_target(tmp_path: Path) -> None:
+    put(tmp_path / "vit", "one")
+    os.rename(tmp_path / "vit", tmp_path / f".vit.replaced-{DEAD}-0")
+    with pytest.raises(UsageError, match="already exists"):
+        put(tmp_path / "vit", "two")
+    assert os.listdir(tmp_path) == ["vit"]
+    assert (tmp_path / "vit" / "model.safetensors").read_text() == "one"
 
 
 def test_directories_of_living_processes_are_left_alone(tmp_path: Path) -> None:

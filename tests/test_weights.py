@@ -313,7 +313,7 @@ U8, F8 = np.zeros(4, np.uint8), np.zeros(4, ml_dtypes.float8_e4m3fn)
     ],
 )
 def test_packed_weights_are_refused(tensors: dict[str, np.ndarray], scheme: str) -> None:
-    with pytest.raises(InputError, match=f"is packed by {scheme} quantisation") as caught:
+    with pytest.raises(InputError, match=f"is packed by {scheme}") as caught:
         MemoryWeights(tensors)
     assert "dequantise" in str(caught.value)
 
