@@ -16,6 +16,9 @@ from weightgen.models.names import Library, Reference
 if TYPE_CHECKING:
     import torch
 
+# What timm and transformers raise for sizes that make no model; neither checks them all before it computes with them.
+REFUSALS = (TypeError, ValueError, AssertionError, ZeroDivisionError, RuntimeError)
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -116,19 +119,17 @@ def _build_timm(reference: Reference, arguments: Mapping[str, Any]) -> Architect
 
     try:
         model = on_meta(make)
-    except (TypeError, AssertionError, ValueError) as error:
-        raise UsageError(f"{printable(reference.text)}: timm refuses {dict(arguments)}: {error}") from error
-    except Exception as error:
-        if reference.hub:
+    except Exception as error:  # timm lets through whatever its classes and the hub raise
+        if reference.hub and not isinstance(error, (TypeError, AssertionError, ValueError, ZeroDivisionError)):
             raise unreachable(reference, error) from error
-        if isinstance(error, RuntimeError):
-            raise UsageError(f"{printable(reference.text)}: {error}") from error
-        raise
+        reason = printable((str(error).splitlines() or [type(error).__name__])[0], 200)
+        raise UsageError(f"{printable(reference.text)}: timm refuses {dict(arguments)}: {reason}") from error
     return describe("timm", reference.name.split(".")[0], model, arguments, make)
 
 
 def transformers_config(reference: Reference, arguments: Mapping[str, Any]) -> Any:
     """Return the transformers config of a name, with overriding fields."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     if reference.config:
@@ -139,6 +140,8 @@ def transformers_config(reference: Reference, arguments: Mapping[str, Any]) -> A
             config = AutoConfig.from_pretrained(where, revision=reference.revision or "main")
         except (ValueError, KeyError) as error:
             raise UsageError(f"{printable(reference.text)}: {str(error).splitlines()[0]}") from error
+        except (StrictDataclassError, *REFUSALS) as error:
+            raise _refused(error) from error
         except OSError as error:
             raise unreachable(reference, error) from error
     apply_arguments(config, arguments)
@@ -185,11 +188,13 @@ def keep_layers(config: Any, depth: int, layers: Any) -> None:
 def build_transformers(config: Any, class_name: str | None = None) -> Architecture:
     """Build a transformers model from its config: the class the config names, else the base model."""
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
 
     class_name = class_name or next(iter(config.architectures or []), None)
-    model_class = getattr(transformers, class_name, None) if class_name else None
-    if class_name and (model_class is None or not isinstance(model_class, type)):
-        raise UsageError(f"transformers {transformers.__version__} has no class '{printable(class_name)}'")
+    model_class = getattr(transformers, str(class_name), None) if class_name else None
+    # The name comes from a file: nothing but a model may be built by it.
+    if class_name and not (isinstance(model_class, type) and issubclass(model_class, transformers.PreTrainedModel)):
+        raise UsageError(f"transformers {transformers.__version__} has no model class '{printable(str(class_name))}'")
 
     def make() -> torch.nn.Module:
         # A copy, since classes adjust the config they are given.
@@ -197,20 +202,16 @@ def build_transformers(config: Any, class_name: str | None = None) -> Architectu
         made = transformers.AutoModel.from_config(own) if model_class is None else model_class(own)
         return made  # type: ignore[no-any-return]
 
-    from huggingface_hub.errors import StrictDataclassError
-
     try:
         config.validate()  # saving would, after all the work
-    except StrictDataclassError as error:
-        raise _refused(error.__cause__ or error) from error
-    try:
         model = on_meta(make)
-    except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
+    except (StrictDataclassError, *REFUSALS) as error:
         raise _refused(error) from error
     return describe("transformers", type(model).__name__, model, {}, make)
 
 
 def _refused(error: BaseException) -> UsageError:
+    error = error.__cause__ or error  # the library wraps what its validators raise
     reason = printable((str(error).splitlines() or [type(error).__name__])[0], 250)
     return UsageError(f"transformers refuses this configuration: {reason}")
 
