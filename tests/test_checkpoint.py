@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,18 @@ def test_a_rename_that_fails_puts_the_old_checkpoint_back(tmp_path: Path, monkey
             put(tmp_path / target, "two", force)
     assert state(tmp_path / "vit") == "one"
     assert os.listdir(tmp_path) == ["vit"]
+
+
+@pytest.mark.usefixtures("any_rename")
+def test_an_old_checkpoint_is_not_recoverable_while_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "vit", "one")
+    removed: list[str] = []
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: removed.append(path.name))
+    put(tmp_path / "vit", "two", force=True)
+    assert removed
+    assert all(".partial-" in name for name in removed)
 
 
 def test_an_existing_target_is_refused_before_any_work(tmp_path: Path) -> None:
