@@ -29,6 +29,12 @@ SAME = [
     "bernoulli",
     "pin_memory",
     "positive",
+    "hardswish",
+    "hardsigmoid",
+    "hardtanh",
+    "relu6",
+    "leaky_relu",
+    "threshold",
 ]
 REDUCTIONS = [
     "mean",
