@@ -135,10 +135,12 @@ class TensorFile:
         for end in (*breaks.tolist(), len(wanted)):
             while start < end:
                 low = int(wanted[start])
-                stop = min(end, int(np.searchsorted(wanted, low + span)))
+                far = int(wanted[end - 1]) >= low + span
+                stop = int(np.searchsorted(wanted[start:end], low + span)) + start if far else end
                 height = int(wanted[stop - 1]) - low + 1
                 offset = entry.start + low * width
-                if order is None and height == stop - start and _consecutive(wanted[start:stop]):
+                # One row is its own run: asking numpy about each of thousands would cost as much as reading them.
+                if order is None and height == stop - start and (height == 1 or _consecutive(wanted[start:stop])):
                     self._fill(out[start:stop].reshape(-1).view(np.uint8), offset)
                 else:
                     if buffer is None:
