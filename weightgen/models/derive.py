@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from weightgen.models.architecture import Architecture
-    from weightgen.models.trace import Dims
+    from weightgen.models.movement import Dims
     from weightgen.models.unify import Node
 
 FAMILY = Family(name="derived axes", table={})
@@ -101,7 +101,7 @@ def _candidates(architecture: Architecture) -> list[dict[str, Any]]:
         wanted = getattr(architecture.model, "default_cfg", {}).get("input_size", (3, 224, 224))
         small = [(n, n) for n in (64, 128) if n < wanted[1]]
         return [image("x", wanted[0], size) for size in [*small, tuple(wanted[1:])]]
-    config, key = architecture.config, architecture.model.main_input_name
+    config, key = architecture.config, str(architecture.model.main_input_name)
     if key == "pixel_values":
         size = getattr(config, "image_size", 224)
         pair = (size, size) if isinstance(size, int) else tuple(size)
@@ -221,9 +221,9 @@ def _silent(model: torch.nn.Module, inputs: Mapping[str, Any], layout: Layout) -
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     outputs = _tensors(model(**inputs))
-    spread = sum(o.detach().std() for o in outputs)
-    total = sum((o * torch.randn_like(o)).sum() for o in outputs)
-    total.backward()
+    spread = torch.stack([o.detach().std() for o in outputs]).sum()
+    total = torch.stack([(o * torch.randn_like(o)).sum() for o in outputs]).sum()
+    total.backward()  # type: ignore[no-untyped-call]
     heard: set[Axis] = set()
     for name, tensor in layout.tensors.items():
         value = parameters.get(name)
