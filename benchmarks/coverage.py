@@ -4,15 +4,18 @@
 
 timm: every architecture against the next smaller one of its class and module. transformers: model types with
 a tiny configuration against half its width and depth. No weights are read: plans need shapes only. Pairs of
-classes without a table are derived (one pair per class, since a derivation runs the real networks).
+classes without a table are derived, the smallest pair of each class, since a derivation runs the real networks.
+Without --all, modules other than those of MAIN are represented by a few of their architectures.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import multiprocessing
 import platform
+import re
 import signal
 import sys
 import time
@@ -23,14 +26,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TYPES = ["albert", "apertus", "arcee", "bamba", "bart", "bert", "bert-generation", "big_bird", "bigbird_pegasus", "biogpt", "bitnet", "blenderbot", "bloom", "camembert", "canine", "clip", "clip_text_model", "clip_vision_model", "codegen", "cohere", "cohere2", "convbert", "convnext", "convnextv2", "cpmant", "ctrl", "cvt", "data2vec-text", "data2vec-vision", "dbrx", "deberta", "deberta-v2", "deepseek_v2", "deepseek_v3", "deit", "diffllama", "dinov2", "dinov2_with_registers", "distilbert", "doge", "dots1", "electra", "ernie", "ernie4_5", "esm", "exaone4", "falcon", "falcon_h1", "falcon_mamba", "flaubert", "fnet", "focalnet", "fsmt", "funnel", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gpt_neox_japanese", "gpt_oss", "gptj", "granite", "granitemoe", "helium", "hgnet_v2", "hiera", "hunyuan_v1_dense", "ibert", "ijepa", "imagegpt", "jamba", "jetmoe", "layoutlm", "led", "levit", "lfm2", "llama", "longformer", "longt5", "luke", "m2m_100", "mamba", "mamba2", "marian", "mbart", "megatron-bert", "minimax", "ministral", "mistral", "mixtral", "mobilebert", "mobilenet_v1", "mobilenet_v2", "mobilevit", "mobilevitv2", "modernbert", "mpnet", "mpt", "mra", "mt5", "mvp", "nemotron", "nllb-moe", "nystromformer", "olmo", "olmo2", "olmo3", "olmoe", "opt", "pegasus", "pegasus_x", "persimmon", "phi", "phi3", "phimoe", "plbart", "poolformer", "prophetnet", "pvt", "pvt_v2", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next", "recurrent_gemma", "regnet", "rembert", "resnet", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "rwkv", "seed_oss", "segformer", "siglip", "siglip_text_model", "siglip_vision_model", "smollm3", "splinter", "squeezebert", "stablelm", "starcoder2", "swiftformer", "swin", "swinv2", "switch_transformers", "t5", "t5gemma", "umt5", "vit", "vit_mae", "vit_msn", "vitdet", "wav2vec2", "whisper", "xglm", "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod", "yolos", "yoso", "zamba", "zamba2"]
+TYPES = re.findall(
+    r"\S+",
+    """
+albert apertus arcee bamba bart bert bert-generation big_bird bigbird_pegasus biogpt bitnet blenderbot bloom
+camembert canine clip clip_text_model clip_vision_model codegen cohere cohere2 convbert convnext convnextv2 cpmant
+ctrl cvt data2vec-text data2vec-vision dbrx deberta deberta-v2 deepseek_v2 deepseek_v3 deit diffllama dinov2
+dinov2_with_registers distilbert doge dots1 electra ernie ernie4_5 esm exaone4 falcon falcon_h1 falcon_mamba
+flaubert fnet focalnet fsmt funnel gemma gemma2 gemma3_text glm glm4 gpt2 gpt_bigcode gpt_neo gpt_neox
+gpt_neox_japanese gpt_oss gptj granite granitemoe helium hgnet_v2 hiera hunyuan_v1_dense ibert ijepa imagegpt jamba
+jetmoe layoutlm led levit lfm2 llama longformer longt5 luke m2m_100 mamba mamba2 marian mbart megatron-bert minimax
+ministral mistral mixtral mobilebert mobilenet_v1 mobilenet_v2 mobilevit mobilevitv2 modernbert mpnet mpt mra mt5
+mvp nemotron nllb-moe nystromformer olmo olmo2 olmo3 olmoe opt pegasus pegasus_x persimmon phi phi3 phimoe plbart
+poolformer prophetnet pvt pvt_v2 qwen2 qwen2_moe qwen3 qwen3_moe qwen3_next recurrent_gemma regnet rembert resnet
+roberta roberta-prelayernorm roc_bert roformer rwkv seed_oss segformer siglip siglip_text_model siglip_vision_model
+smollm3 splinter squeezebert stablelm starcoder2 swiftformer swin swinv2 switch_transformers t5 t5gemma umt5 vit
+vit_mae vit_msn vitdet wav2vec2 whisper xglm xlm xlm-roberta xlm-roberta-xl xlnet xmod yolos yoso zamba zamba2
+""",
+)
 SIZES = {"hidden_size": 64, "d_model": 64, "n_embd": 64, "dim": 64, "emb_dim": 64, "embed_dim": 64, "d_kv": 16}
 HALVED = {**SIZES, "intermediate_size": 128, "ffn_dim": 128, "n_inner": 128, "d_ff": 128, "hidden_dim": 128}
 HALVED |= {"encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "ffn_hidden_size": 128, "moe_intermediate_size": 64}
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads", "decoder_attention_heads")
 GROUPS = ("num_key_value_heads",)
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers")
-RESULTS = ("table", "derived", "shape", "refused", "not built")
+MAIN = ("vision_transformer", "convnext", "resnet")
+PER_MODULE = 4
+RESULTS = ("table", "derived", "shape", "refused", "out of time", "not built")
+
+
+Job = tuple[str, str, str, str, bool, float]
+"""Library, class or model type, larger, smaller, whether to derive axes, seconds."""
 
 
 @dataclass(frozen=True)
@@ -122,19 +148,29 @@ def measure(name: str) -> tuple[str, str, str, int]:
     return name, type(model).__name__, type(model).__module__.rpartition(".")[2], count
 
 
-def timm_pairs(pool: Any, most: float) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (class, module, larger, next smaller) of timm's architectures up to `most` parameters."""
+def architectures(everything: bool) -> list[str]:
+    """Return timm's architectures, or those that stand for their module."""
     import timm
 
+    chosen = []
+    for module in timm.list_modules():
+        names = timm.list_models(module=module)
+        step = 1 if everything or module in MAIN else max(1, len(names) // PER_MODULE)
+        chosen += names[::step]
+    return chosen
+
+
+def timm_pairs(pool: Any, most: float, everything: bool) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (class, module, larger, next smaller) of timm's architectures up to `most` parameters."""
     groups: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
-    for name, kind, module, count in pool.imap_unordered(measure, timm.list_models(), chunksize=8):
+    for name, kind, module, count in pool.imap_unordered(measure, architectures(everything), chunksize=4):
         if not kind:
             print(f"{name}: not built on the meta device, left out", file=sys.stderr)
         elif count <= most:
             groups[kind, module].append((count, name))
     for (kind, module), members in sorted(groups.items()):
         members.sort()
-        for (n, small), (m, large) in zip(members, members[1:], strict=False):
+        for (n, small), (m, large) in itertools.pairwise(members):
             if n < m:
                 yield kind, module, large, small
 
@@ -162,7 +198,7 @@ def transformers_config(kind: str, half: bool) -> Any:
     return config
 
 
-def work(job: tuple[str, str, str, str, bool, float]) -> Outcome:
+def work(job: Job) -> Outcome:
     """Plan one pair within its time."""
     from weightgen.models.architecture import build, build_transformers
     from weightgen.models.names import Reference
@@ -172,8 +208,8 @@ def work(job: tuple[str, str, str, str, bool, float]) -> Outcome:
     warnings.simplefilter("ignore")
     pair = f"{large} → {small}" if library == "timm" else kind
     result, why = "not built", ""
-    signal.signal(signal.SIGALRM, _alarm)
-    signal.setitimer(signal.ITIMER_REAL, timeout)
+    signal.signal(signal.SIGPROF, _alarm)
+    signal.setitimer(signal.ITIMER_PROF, timeout)
     try:
         if library == "timm":
             source, target = (build(Reference(n, "timm", n), {}) for n in (large, small))
@@ -182,30 +218,33 @@ def work(job: tuple[str, str, str, str, bool, float]) -> Outcome:
         result = "refused"
         result, why = plan_pair(source, target, derive)
     except _TimeUp:
-        why = f"not done within {timeout:g} s"
+        result = "out of time"
+        why = f"not done within {timeout:g} s of processor time"
     except Exception as error:  # whatever a model raises is a row of the table, never the end of the run
         why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"[:160]
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return Outcome(library, kind, pair, result, why)
 
 
-def jobs(options: argparse.Namespace, pool: Any) -> Iterator[tuple[str, str, str, str, bool, float]]:
-    """Yield the pairs: all with a table, one per class without."""
-    from weightgen.models.families import find_family
+def jobs(options: argparse.Namespace, pool: Any) -> list[Job]:
+    """Return the pairs, those with a table first: derivations take longest."""
+    from weightgen.models.families import TIMM, TRANSFORMERS
 
+    derive, seconds = not options.no_derive, options.timeout
+    known: list[Job] = [("transformers", t, "", "", derive and t not in TRANSFORMERS, seconds) for t in TYPES]
+    unknown: list[Job] = []
     seen: Counter[tuple[str, str]] = Counter()
-    for kind, module, large, small in timm_pairs(pool, options.most * 1e6):
+    for kind, module, large, small in timm_pairs(pool, options.most * 1e6, options.all):
         seen[kind, module] += 1
-        table = find_family("timm", kind) is not None
-        if not options.all and not table and seen[kind, module] > 1:
-            continue
-        yield "timm", kind, large, small, not table and not options.no_derive, options.timeout
-    for kind in TYPES:
-        yield "transformers", kind, "", "", not options.no_derive, options.timeout
+        if kind in TIMM:
+            known.append(("timm", kind, large, small, False, seconds))
+        elif options.all or seen[kind, module] == 1:
+            unknown.append(("timm", kind, large, small, derive, seconds))
+    return sorted(known, key=lambda job: job[4]) + unknown
 
 
-def report(outcomes: Iterable[Outcome], command: str, sampled: bool) -> str:
+def report(outcomes: Iterable[Outcome], command: str, sampled: bool, unreached: int) -> str:
     """Write the table."""
     import timm
     import torch
@@ -219,10 +258,12 @@ def report(outcomes: Iterable[Outcome], command: str, sampled: bool) -> str:
     lines.append(f"{versions}, Python {platform.python_version()}.")
     if sampled:
         lines.append(
-            "Sampled: classes without a table are represented by the pair of their two smallest architectures; those "
-            "with a table by all pairs."
+            f"Sampled: all architectures of {', '.join(MAIN)}; of timm's other modules about {PER_MODULE} each, and of "
+            "classes without a table only the smallest pair."
         )
-    lines.append("A derivation that runs out of time counts as refused here; the limit is the one of the command.")
+    lines.append("The limit of time is this script's: the library itself has none, and might derive such a pair.")
+    if unreached:
+        lines.append(f"{unreached} pairs, all of classes without a table, were not reached within the time given.")
     lines += ["", "| library | pairs | " + " | ".join(RESULTS) + " |", "|---|" + "---|" * (len(RESULTS) + 1)]
     for library in ("timm", "transformers"):
         own = Counter(o.result for o in found if o.library == library)
@@ -251,7 +292,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the table here instead of printing it")
     parser.add_argument("--limit", type=int, help="only so many pairs")
-    parser.add_argument("--timeout", type=float, default=30.0, help="seconds per pair")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds of processor time per pair")
+    parser.add_argument("--minutes", type=float, default=10.0, help="stop after so long")
     parser.add_argument("--most", type=float, default=700.0, help="largest architecture, in million parameters")
     parser.add_argument("--all", action="store_true", help="every pair of the classes without a table, too")
     parser.add_argument("--no-derive", action="store_true", help="do not derive axes")
@@ -263,8 +305,12 @@ def main() -> None:
         todo = list(jobs(options, pool))[: options.limit]
         for i, outcome in enumerate(pool.imap_unordered(work, todo), 1):
             outcomes.append(outcome)
-            print(f"{i}/{len(todo)} {time.monotonic() - start:.0f}s {outcome}", file=sys.stderr)
-    text = report(outcomes, "python benchmarks/coverage.py " + " ".join(sys.argv[1:]), not options.all)
+            print(f"{i}/{len(todo)} {time.monotonic() - start:.0f}s {outcome}", file=sys.stderr, flush=True)
+            if time.monotonic() - start > options.minutes * 60:
+                break
+    text = report(
+        outcomes, "python benchmarks/coverage.py " + " ".join(sys.argv[1:]), not options.all, len(todo) - len(outcomes)
+    )
     options.out.write_text(text, encoding="utf-8") if options.out else print(text)
 
 

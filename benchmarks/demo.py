@@ -58,12 +58,13 @@ def main() -> None:
 
     say(f"4. What is a start worth? {distil.STEPS} steps of distillation ({distil.BATCH} definitions a step)\n")
     data = distil.collect(*load_source(), TEST)
-    starts = {"selection (made above)": distil.Start(made), "random": distil.Start(made, anew=True)}
+    starts = {"selection": distil.Start(made), "random": distil.Start(made, anew=True)}
     found = distil.race(starts, SEEDS_RACE, data)
-    say(show_table(*race_table(found)))
+    say(show_table(*distil.race_table(found)))
     say(
         f"\nPearson as above, on the same {len(TEST)} sentences; mean of {SEEDS_RACE} seeds and its 95 % interval.\n"
-        f"The learning rate of each start is the best of {', '.join(f'{r:g}' for r in distil.RATES)} on other texts.\n"
+        f"'selection' is what step 1 made. The learning rate (lr) of each start is its best\n"
+        f"of {', '.join(f'{r:g}' for r in distil.RATES)}, chosen on other texts and another seed.\n"
     )
     last = [runs[:, -1] for _, runs in found.values()]
     gain = over_seeds([float(d) for d in np.subtract(*last)])
@@ -75,17 +76,6 @@ def main() -> None:
     say(f"  weightgen subclone --src {SOURCE} --dst same \\")
     say(f"    --dst-args {sizes} \\")
     say(f"    --method minitron --calibrate {calibration} --out my-start")
-
-
-def race_table(found: dict[str, tuple[float, np.ndarray]]) -> tuple[list[list[str]], list[str]]:
-    """Return rows and header: a start, its rate, its correlation at every mark."""
-    rows = []
-    for name, (rate, runs) in found.items():
-        cells = [over_seeds(list(map(float, runs[:, i]))).text() for i in range(runs.shape[1])]
-        if np.ptp(runs[:, 0]) == 0:  # one start, whatever the seed
-            cells[0] = f"{runs[0, 0]:.2f}"
-        rows.append([name, f"{rate:g}", *cells])
-    return rows, ["start", "lr", *(f"step {m}" for m in distil.MARKS)]
 
 
 if __name__ == "__main__":

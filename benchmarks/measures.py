@@ -23,6 +23,10 @@ class Estimate:
         """Write as `value [low, high]`."""
         return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
+    def short(self, form: str = ".2f") -> str:
+        """Write a symmetric interval as `value ±half`."""
+        return f"{self.value:{form}} ±{(self.high - self.low) / 2:{form}}"
+
 
 def over_seeds(values: Sequence[float]) -> Estimate:
     """Mean over independent runs and its t interval."""
