@@ -143,7 +143,7 @@ The load average was {os.getloadavg()[1]:.1f}: times vary, and the ratios are of
 ## The transfer alone
 
 ViT-L to ViT-S. *Plain read*: every byte of the source tensors that the plan uses ({warm["read"] / 1e6:.0f} MB), 1 MiB
-at a time into one buffer. *Plain write*: as many bytes as the result has ({warm["written"] / 1e6:.0f} MB), with an fsync
+at a time into one buffer. *Plain write*: as many bytes as the result has ({warm["written"] / 1e6:.0f} MB), an fsync
 at the end. *Transfer*: executing the plan, fsync included. *Processor*: seconds of processor time, which neighbours on
 the machine disturb less.
 

@@ -100,12 +100,12 @@ def select_axis(axis: Axis, source: int, target: int, choose: Chooser, source_ax
             f"axis {axis}: the target needs {target}, the source has {source}. "
             "Choose a target that is no larger than the source in any axis."
         )
+    if kind is Kind.SEQUENCE or axis.name.startswith("prefix"):
+        return Selection(axis, source, consecutive(source, target))
     if target < 1:
         raise UsageError(f"axis {axis}: the target has no entries")
     if kind is Kind.FREE:
         return Selection(axis, source, choose(source_axis, source, target))
     if kind in (Kind.ROTARY, Kind.ROTARY_INTERLEAVED):
         return Selection(axis, source, rotary(source, target, kind is Kind.ROTARY_INTERLEAVED, axis))
-    if kind is Kind.SEQUENCE or axis.name.startswith("prefix"):
-        return Selection(axis, source, consecutive(source, target))
     raise UsageError(f"axis {axis}: the source has {source}, the target {target}, and this axis cannot be cut")

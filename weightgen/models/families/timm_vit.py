@@ -35,7 +35,7 @@ def _sizes(model: Any) -> Mapping[str, int]:
 
 EMBEDDINGS = {
     "{cls_token,dist_token}": "one one embed",
-    "reg_token": "one types embed",
+    "reg_token": "one prefix:register embed",
     "pos_embed": "one prefix+grid embed",
     "patch_embed.proj.{weight,bias}": "embed <- channels patch patch",
     "{patch_embed.norm,norm_pre}.{weight,bias}": "embed",
