@@ -102,7 +102,7 @@ def select_axis(axis: Axis, source: int, target: int, choose: Chooser, source_ax
         )
     if kind is Kind.SEQUENCE or axis.name.startswith("prefix"):
         return Selection(axis, source, consecutive(source, target))
-    if target < 1:
+    if target < 1 and not axis.name.startswith("prefix"):
         raise UsageError(f"axis {axis}: the target has no entries")
     if kind is Kind.FREE:
         return Selection(axis, source, choose(source_axis, source, target))
