@@ -1,0 +1,1 @@
+"""Race starts against each other under one budget."""

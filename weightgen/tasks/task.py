@@ -1,0 +1,68 @@
+"""What a task is: data, a loss, a metric, and which direction is better."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Split = Literal["train", "tune", "validation", "test"]
+"""`tune` chooses learning rates, `validation` draws the curves, `test` is looked at once: three disjoint sets."""
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How the scores of single items become one number."""
+
+    name: str
+    higher_is_better: bool
+    exponentiate: bool = False
+    """The metric is the exponential of the mean (perplexity of mean surprise)."""
+
+    def of(self, scores: np.ndarray) -> np.ndarray:
+        """Return the metric over the last axis of per-item scores, (..., items) -> (...)."""
+        mean = np.mean(scores, axis=-1, dtype=np.float64)
+        return np.asarray(np.exp(mean) if self.exponentiate else mean)
+
+
+class Task(ABC):
+    """Data, loss and metric of one kind of training."""
+
+    name: ClassVar[str]
+    metric: Metric
+    sizes: Mapping[str, int]
+    """Items of each split."""
+
+    @abstractmethod
+    def batch(self, split: Split, items: Sequence[int], draws: Sequence[int] | None = None) -> Batch:
+        """Return the tensors of these items; `draws`, one seed an item, augment them (training only)."""
+
+    @abstractmethod
+    def forward(self, model: torch.nn.Module, batch: Batch) -> Any:
+        """Run the model; what it returns is handed to `loss` or `scores`."""
+
+    @abstractmethod
+    def loss(self, outputs: Any, batch: Batch) -> torch.Tensor:
+        """Return the mean loss over the batch's terms, a scalar."""
+
+    @abstractmethod
+    def scores(self, outputs: Any, batch: Batch) -> torch.Tensor:
+        """Return what the metric averages, (items,)."""
+
+    @abstractmethod
+    def check(self, model: torch.nn.Module) -> None:
+        """Raise UsageError where the data do not fit the model (channels, classes, length)."""
+
+    def terms(self, batch: Batch) -> int:
+        """Return over how many terms `loss` is a mean: items, or predicted tokens."""
+        return len(next(iter(batch.values())))
+
+    def place(self, device: torch.device) -> None:  # noqa: B027 - most tasks hold no tensors
+        """Move what the task itself holds (a teacher) to a device."""
