@@ -1,0 +1,183 @@
+"""Labelled images as `datasets` tables: the embedded digits, IDX files, folders, zips, repositories on the hub."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weightgen.errors import InputError, NetworkError, UsageError, printable
+
+IDX = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+MAX_IDX = 1 << 30  # bytes of one decompressed file: MNIST and its kin have 47 MB
+HELD_OUT = 0.1
+
+
+@dataclass(frozen=True)
+class Images:
+    """A training and a test table with the columns `image` and `label`."""
+
+    train: Any
+    test: Any
+    classes: tuple[str, ...]
+    channels: int
+    """1 (grey) or 3 (colour)."""
+
+
+def load_images(data: str) -> Images:
+    """Load images by name: `digits`, a directory of IDX files, an image folder or zip of one, `hf:ORG/NAME`.
+
+    Raises InputError for data that are missing or broken, UsageError for an unknown name, NetworkError.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    path = Path(data).expanduser()
+    try:
+        if data == "digits":
+            tables = _generated(_digits, {"version": 1})
+        elif data.startswith("hf:"):
+            tables = dict(datasets.load_dataset(data.removeprefix("hf:")))
+        elif path.is_dir() and any(path.glob("*-idx3-ubyte*")):
+            tables = {split: _idx(path, split) for split in IDX}
+        elif path.is_dir():
+            tables = dict(datasets.load_dataset("imagefolder", data_dir=str(path.resolve())))
+        elif path.suffix == ".zip" and path.is_file():
+            tables = dict(datasets.load_dataset("imagefolder", data_files=str(path.resolve())))
+        elif path.exists():
+            raise InputError(f"{printable(data)}: expected a folder of images, a zip of one, or IDX files")
+        else:
+            raise UsageError(f"'{printable(data)}' is no such directory; a dataset of the hub is written hf:ORG/NAME")
+    except (ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
+        raise NetworkError(
+            f"could not reach the hub for the dataset '{printable(data)}' ({type(error).__name__})\n"
+            "Download it elsewhere and pass its folder of images."
+        ) from error
+    except (datasets.exceptions.DatasetsError, datasets.exceptions.DataFilesNotFoundError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        reason = printable((str(error).splitlines() or [type(error).__name__])[0])
+        raise InputError(f"{printable(data)}: no usable images: {reason}") from error
+    return _described(tables, data)
+
+
+def _described(tables: Mapping[str, Any], data: str) -> Images:
+    shown = printable(data)
+    train = tables.get("train")
+    if train is None or not len(train):
+        raise InputError(f"{shown}: no training images")
+    names = list(train.column_names)
+    image = next((n for n in ("image", "img") if n in names), None)
+    label = next((n for n in ("label", "labels", "fine_label") if n in names), None)
+    if image is None or label is None:
+        raise InputError(
+            f"{shown}: expected columns 'image' and 'label', found {', '.join(map(printable, names))}\n"
+            "A folder needs one subfolder per class."
+        )
+    test = tables.get("test", tables.get("validation"))
+    if test is None:
+        parts = train.train_test_split(test_size=HELD_OUT, seed=0)
+        train, test = parts["train"], parts["test"]
+
+    def renamed(table: Any) -> Any:
+        return (
+            table.select_columns([image, label])
+            .rename_columns({image: "_i", label: "_l"})
+            .rename_columns({"_i": "image", "_l": "label"})
+        )
+
+    train, test = renamed(train), renamed(test)
+    if not len(test):
+        raise InputError(f"{shown}: no test images")
+    feature = train.features["label"]
+    classes = getattr(feature, "names", None) or [str(c) for c in range(1 + max(train.unique("label")))]
+    try:
+        mode = train[0]["image"].mode
+    except OSError as error:
+        raise InputError(f"{shown}: the first image cannot be read ({error})") from error
+    return Images(train, test, tuple(classes), 1 if mode in ("L", "1", "I;16") else 3)
+
+
+def _generated(rows: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Write rows to the cache of `datasets` once, and map them from there."""
+    import datasets
+
+    whole = datasets.Dataset.from_generator(
+        rows, gen_kwargs=arguments, features=_features([str(c) for c in range(10)]), split="train"
+    )
+    parts = whole.train_test_split(test_size=0.2, seed=0)
+    return dict(parts)
+
+
+def _features(classes: list[str]) -> Any:
+    import datasets
+
+    return datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=classes)})
+
+
+def _digits(version: int) -> Iterator[dict[str, Any]]:
+    """scikit-learn's 1,797 handwritten digits, 8 x 8 pixels of 0 to 16."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    for pixels, label in zip(found.images, found.target, strict=True):
+        yield {"image": Image.fromarray((pixels * 255 / 16).round().astype(np.uint8)), "label": int(label)}
+
+
+def _idx(folder: Path, split: str) -> Any:
+    import datasets
+
+    files = []
+    for stem in IDX[split]:
+        known = [folder / stem, folder / f"{stem}.gz"]
+        file = next((f for f in known if f.is_file()), None)
+        if file is None:
+            raise InputError(f"{printable(str(known[0]))}: no such file (nor .gz)")
+        files.append(file)
+    # Part of the cache's key, so that replaced files are read again.
+    stamps = " ".join(f"{f.stat().st_size}-{f.stat().st_mtime_ns}" for f in files)  # one string: a list means shards
+    labels = read_idx(files[1])
+    count = int(labels.max()) + 1 if labels.size else 0
+    arguments = {"images": str(files[0].resolve()), "labels": str(files[1].resolve()), "stamps": stamps}
+    return datasets.Dataset.from_generator(
+        _idx_rows, gen_kwargs=arguments, features=_features([str(c) for c in range(max(count, 1))]), split=split
+    )
+
+
+def _idx_rows(images: str, labels: str, stamps: str) -> Iterator[dict[str, Any]]:
+    from PIL import Image
+
+    pixels, classes = read_idx(Path(images)), read_idx(Path(labels))
+    for values, label in zip(pixels, classes, strict=True):
+        yield {"image": Image.fromarray(values), "label": int(label)}
+
+
+def read_idx(file: Path) -> np.ndarray:
+    """Read an array of bytes from an IDX file, plain or gzipped; raises InputError where it is broken.
+
+    Source: the description of the format on the MNIST page (LeCun, Cortes and Burges).
+    """
+    shown = printable(str(file))
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            raw = stream.read(MAX_IDX + 1)
+    except (OSError, EOFError) as error:
+        raise InputError(f"{shown}: cannot be read ({error})") from error
+    if len(raw) > MAX_IDX:
+        raise InputError(f"{shown}: more than {MAX_IDX} bytes")
+    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8 or not 1 <= raw[3] <= 4 or len(raw) < 4 + 4 * raw[3]:
+        raise InputError(f"{shown}: not an IDX file of bytes")
+    shape = struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
+    body = len(raw) - 4 - 4 * len(shape)
+    if int(np.prod(shape, dtype=object)) != body:
+        raise InputError(f"{shown}: expected {' x '.join(map(str, shape))} values, found {body}")
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)

@@ -1,0 +1,304 @@
+"""The one training loop, and the only file that touches Accelerate: CPU, one GPU, several, several hosts."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import broadcast_object_list, send_to_device, set_seed
+from torch.utils.data import DataLoader
+
+from weightgen.checkpoint import publish
+from weightgen.data_order import StepBatches
+from weightgen.errors import CheckError, UsageError
+from weightgen.interruption import Interrupted, stop_requests
+from weightgen.models.jsonfile import read_json
+from weightgen.retention import newest_complete, retain, state_directory
+from weightgen.settings import Settings, differences
+from weightgen.tasks.task import Batch, Split, Task
+
+SCORING_BATCH = 256
+LOOK = 10
+"""On a GPU, steps between two looks at whether the loss is finite: every look waits for the device."""
+Progress = Callable[[int, int, str], None]
+"""Called with (steps done, steps in all, what to show beside them)."""
+
+
+class Diverged(CheckError):
+    """The loss is no longer finite (exit 1)."""
+
+    def __init__(self, step: int, rate: float, kept: Path | None) -> None:
+        where = f" The last good state is {kept}." if kept else ""
+        super().__init__(
+            f"the loss was not finite at step {step} (learning rate {rate:g}).{where}\nTry a lower --lr, or --clip."
+        )
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run leaves behind."""
+
+    model: torch.nn.Module
+    """Unwrapped, on its device; the averaged weights where `ema` was asked for."""
+    curve: np.ndarray
+    """Scores of the validation items at each mark, (marks, items)."""
+    seconds: float
+    """Time in training steps, earlier parts of a resumed run included."""
+    losses: list[float]
+    """Mean training loss between marks."""
+
+
+def train(
+    model: torch.nn.Module,
+    task: Task,
+    settings: Settings,
+    states: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    tracker: str | None = None,
+) -> Trained:
+    """Train a model on a task and return it, with its scores at the marks.
+
+    With `states`, a directory, the run saves itself there every `save_every` steps, and goes on from the newest
+    complete state that it finds. On CPU a run that was killed and resumed ends bit-identical to one that was not.
+    Raises UsageError (settings that do not fit, or differ from the saved state's), Diverged, Interrupted.
+    """
+    task.check(model)
+    return _Loop(model, task, settings, states, tracker).run(progress or (lambda done, total, text: None))
+
+
+def score(model: torch.nn.Module, task: Task, split: Split) -> np.ndarray:
+    """Return the scores of all items of a split, (items,), computed by all processes together."""
+    accelerator = Accelerator()
+    task.place(accelerator.device)
+    return _score(accelerator, model.to(accelerator.device), task, split)
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that speaks and writes."""
+    return bool(Accelerator().is_main_process)
+
+
+def _score(accelerator: Accelerator, model: torch.nn.Module, task: Task, split: Split) -> np.ndarray:
+    count = task.sizes[split]
+    found = torch.zeros(count, dtype=torch.float32, device=accelerator.device)
+    was_training = model.training
+    model.eval()
+    # In inference mode tensors could not be reused by a later backward pass; caches inside models are.
+    with torch.no_grad(), accelerator.autocast():
+        for start in range(0, count, SCORING_BATCH * accelerator.num_processes):
+            # Every process runs the model equally often, since sharded models exchange weights when they run: one
+            # that has nothing left repeats the first batch and drops what it finds.
+            first = start + SCORING_BATCH * accelerator.process_index
+            left = list(range(first, min(first + SCORING_BATCH, count)))
+            items = left or list(range(min(SCORING_BATCH, count)))
+            batch = send_to_device(task.batch(split, items), accelerator.device)
+            scores = task.scores(task.forward(model, batch), batch).float()
+            if left:
+                found[first : first + len(left)] = scores
+    model.train(was_training)
+    return np.asarray(accelerator.reduce(found, "sum").cpu())
+
+
+class _Loop:
+    """State of one run."""
+
+    def __init__(
+        self, model: torch.nn.Module, task: Task, settings: Settings, states: Path | None, tracker: str | None
+    ) -> None:
+        logs = str(states.parent / "logs") if states is not None and tracker else None
+        self.accelerator = Accelerator(
+            mixed_precision=settings.precision,
+            dataloader_config=DataLoaderConfiguration(split_batches=True),  # the scheduler moves once a step
+            log_with=tracker,
+            project_dir=logs,
+        )
+        self.task, self.settings, self.states = task, settings, states
+        processes, parts = self.accelerator.num_processes, settings.accumulate
+        if settings.batch_size % (processes * parts):
+            raise UsageError(
+                f"batch size {settings.batch_size} cannot be shared by {processes} processes in {parts} micro-batches "
+                f"each: take a multiple of {processes * parts}"
+            )
+        task.place(self.accelerator.device)
+        set_seed(settings.augment_seed + self.accelerator.process_index)
+        optimizer = _optimizer(model, settings)
+        scheduler = _scheduler(optimizer, settings)
+        self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model.train(), optimizer, scheduler)
+        self.averaged = None
+        if settings.ema:
+            average = torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema)  # type: ignore[no-untyped-call]
+            plain = self.accelerator.unwrap_model(self.model)
+            self.averaged = torch.optim.swa_utils.AveragedModel(plain, multi_avg_fn=average, use_buffers=True)
+        if tracker:
+            self.accelerator.init_trackers("weightgen", settings.to_dict())
+        self.step, self.seconds = 0, 0.0
+        self.curve: list[np.ndarray] = []
+        self.losses: list[float] = []
+        self.loss_sum, self.loss_steps = torch.zeros((), device=self.accelerator.device), 0
+        self.last_saved: Path | None = None
+
+    def run(self, progress: Progress) -> Trained:
+        """Train to the end."""
+        self._resume()
+        settings, device = self.settings, self.accelerator.device
+        data = StepBatches(
+            self.task,
+            settings.batch_size,
+            settings.accumulate,
+            settings.data_seed,
+            settings.augment_seed,
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+        )
+        steps = range(self.step, settings.steps)
+        loader = DataLoader(data, sampler=steps, batch_size=None, num_workers=settings.loader_workers)
+        saved_at = self.step
+        with stop_requests() as request:
+            self._mark(progress)
+            for parts in loader:
+                started = time.perf_counter()
+                stop = self._train_step([send_to_device(p, device) for p in parts], request.made)
+                if device.type == "cpu" or self.step % LOOK == 0 or self.step == settings.steps:
+                    self._check_finite()
+                self.seconds += time.perf_counter() - started
+                progress(self.step, settings.steps, self._status())
+                self._mark(progress)
+                due = self.step - saved_at >= settings.save_every
+                if self.states is not None and self.step < settings.steps and (due or stop):
+                    self._check_finite()
+                    self._save()
+                    saved_at = self.step
+                if stop and self.step < settings.steps:
+                    raise Interrupted(f"stopped at step {self.step} of {settings.steps}")
+        self.accelerator.end_training()
+        model = self.averaged.module if self.averaged is not None else self.accelerator.unwrap_model(self.model)
+        curve = np.stack(self.curve) if self.curve else np.zeros((0, self.task.sizes["validation"]), np.float32)
+        return Trained(model, curve, self.seconds, self.losses)
+
+    def _train_step(self, parts: list[Batch], stop: bool) -> bool:
+        """Take one optimizer step; returns whether any process was asked to stop."""
+        accelerator, processes = self.accelerator, self.accelerator.num_processes
+        terms = [self.task.terms(p) for p in parts]
+        # One exchange for both: how many terms the whole step's mean has, and whether someone pressed Ctrl-C.
+        shared = torch.tensor([float(sum(terms)), float(stop)], device=accelerator.device)
+        total, stops = accelerator.reduce(shared, "sum").tolist() if processes > 1 else (sum(terms), stop)
+        for i, (part, count) in enumerate(zip(parts, terms, strict=True)):
+            with ExitStack() as stack:
+                if i < len(parts) - 1:
+                    stack.enter_context(accelerator.no_sync(self.model))
+                loss = self.task.loss(self.task.forward(self.model, part), part) * (count / total)
+                # Data-parallel training averages the gradients of the processes, and this is a sum.
+                accelerator.backward(loss * processes)
+            self.loss_sum += loss.detach()
+        accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad()
+        if self.averaged is not None:
+            self.averaged.update_parameters(accelerator.unwrap_model(self.model))
+        self.step += 1
+        self.loss_steps += 1
+        return bool(stops)
+
+    def _check_finite(self) -> None:
+        if not bool(torch.isfinite(self.accelerator.reduce(self.loss_sum, "sum"))):
+            self.accelerator.end_training()
+            raise Diverged(self.step, self.settings.learning_rate, self.last_saved)
+
+    def _mark(self, progress: Progress) -> None:
+        """Score the validation set where a mark is due."""
+        if self.step not in self.settings.marks or len(self.curve) > self.settings.marks.index(self.step):
+            return
+        if self.loss_steps:
+            mean = self.accelerator.reduce(self.loss_sum, "sum") / self.loss_steps
+            self.losses.append(float(mean))
+            self.loss_sum, self.loss_steps = torch.zeros_like(self.loss_sum), 0
+        scored = self.averaged.module if self.averaged is not None else self.model
+        self.curve.append(_score(self.accelerator, scored, self.task, "validation"))
+        found = float(self.task.metric.of(self.curve[-1]))
+        loss = {"loss": self.losses[-1]} if self.losses else {}
+        self.accelerator.log({self.task.metric.name: found, "lr": self.scheduler.get_last_lr()[0], **loss}, self.step)
+        progress(self.step, self.settings.steps, self._status())
+
+    def _status(self) -> str:
+        metric = f"{self.task.metric.name} {float(self.task.metric.of(self.curve[-1])):.4g}" if self.curve else ""
+        rate = f"{self.step * self.settings.batch_size / self.seconds:.0f} items/s" if self.seconds else ""
+        return "  ".join(t for t in (metric, rate) if t)
+
+    def _record(self) -> dict[str, Any]:
+        return {"settings": self.settings.to_dict(), "processes": self.accelerator.num_processes}
+
+    def _save(self) -> None:
+        """Publish the run's state; every process takes part."""
+        assert self.states is not None
+        accelerator, where = self.accelerator, state_directory(self.states, self.step)
+        with ExitStack() as stack:
+            staged = stack.enter_context(publish(where, force=True)) if accelerator.is_main_process else None
+            path = [str(staged.path) if staged else ""]
+            broadcast_object_list(path)
+            accelerator.save_state(path[0])
+            if staged is not None:
+                found = {"step": self.step, "seconds": self.seconds, "losses": self.losses, **self._record()}
+                open_sum = {"loss_sum": float(self.loss_sum), "loss_steps": self.loss_steps}
+                (staged.path / "progress.json").write_text(json.dumps(found | open_sum, indent=1) + "\n")
+                np.save(staged.path / "curve.npy", np.array(self.curve), allow_pickle=False)
+                if self.averaged is not None:
+                    torch.save(self.averaged.state_dict(), staged.path / "averaged.bin")
+                staged.manifest.update(stage="training", step=self.step)
+            accelerator.wait_for_everyone()
+        accelerator.wait_for_everyone()
+        self.last_saved = where
+        if accelerator.is_main_process:
+            retain(self.states)
+
+    def _resume(self) -> None:
+        found = newest_complete(self.states) if self.states is not None else None
+        if found is None:
+            return
+        saved, settings = read_json(found / "progress.json"), self.settings.to_dict()
+        changed = differences(saved["settings"], settings)
+        if saved["processes"] != self.accelerator.num_processes:
+            changed.append(f"processes: {saved['processes']} then, {self.accelerator.num_processes} now")
+        if changed:
+            raise UsageError(
+                f"{found.parent}: was started with other settings: {'; '.join(changed[:5])}.\n"
+                "Repeat the first command line to go on, or choose another --out."
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own deprecations
+            self.accelerator.load_state(str(found))
+        if self.averaged is not None:
+            self.averaged.load_state_dict(torch.load(found / "averaged.bin", weights_only=True))
+        self.step, self.seconds, self.losses = saved["step"], saved["seconds"], saved["losses"]
+        self.loss_sum += saved["loss_sum"]
+        self.loss_steps = saved["loss_steps"]
+        self.curve = list(np.load(found / "curve.npy", allow_pickle=False))
+        self.last_saved = found
+
+
+def _optimizer(model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def _scheduler(optimizer: torch.optim.Optimizer, settings: Settings) -> torch.optim.lr_scheduler.LRScheduler:
+    from transformers import get_scheduler
+
+    warm = round(settings.warmup * settings.steps)
+    found: torch.optim.lr_scheduler.LRScheduler = get_scheduler(settings.schedule, optimizer, warm, settings.steps)
+    return found
