@@ -11,13 +11,13 @@ from typing import Self
 import numpy as np
 
 from weightgen.errors import InputError, printable
+from weightgen.files import open_regular
 from weightgen.models.header import (
     MAX_HEADER,
     Entry,
     build_header,
     bytes_dtype,
     numpy_dtype,
-    open_regular,
     parse_header,
 )
 
