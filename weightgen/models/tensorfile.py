@@ -268,5 +268,9 @@ class TensorWriter:
     def _write(self, data: bytes | memoryview, offset: int) -> None:
         view = memoryview(data)
         while view:
-            count = os.pwrite(self._descriptor, view, offset)
+            try:
+                count = os.pwrite(self._descriptor, view, offset)
+            except OSError as error:
+                error.filename = str(self.path)  # a descriptor has no name of its own, and a full disk should tell
+                raise
             view, offset = view[count:], offset + count
