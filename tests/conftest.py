@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test touches the network
 
@@ -77,6 +78,12 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("llama")
     LlamaForCausalLM(config).save_pretrained(directory)
     return directory
+
+
+@pytest.fixture
+def source(llama: Path, tmp_path: Path) -> Path:
+    """A copy of the LLaMA-style source, free to be broken."""
+    return Path(shutil.copytree(llama, tmp_path / "source"))
 
 
 @pytest.fixture(scope="session")

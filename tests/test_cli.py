@@ -152,7 +152,7 @@ RECIPES: dict[str, tuple[bytes, int, str]] = {
     "list": (b"- a\n", 2, "expected 'key: value' lines"),
     "empty": (b"", 2, "expected 'key: value' lines"),
     "number-key": (b"1: a\nsrc: b\n", 2, "1"),
-    "too-large": (b"#" * ((1 << 20) + 1), 3, "more than the 1048576"),
+    "too-large": (b"#" * ((1 << 20) + 1), 3, "the limit is 1048576"),
 }
 
 
@@ -164,10 +164,10 @@ def test_broken_recipes(command: Command, tmp_path: Path, case: str) -> None:
 
 
 def test_recipes_that_are_no_files(command: Command, tmp_path: Path) -> None:
-    command("run", "none.yaml").refused(3, "none.yaml: no such file")
+    command("run", "none.yaml").refused(3, "none.yaml: No such file")
     os.mkfifo(tmp_path / "pipe")
-    command("run", "pipe").refused(3, "pipe: no such file")
-    command("run", ".").refused(3, "no such file")
+    command("run", "pipe").refused(3, "pipe: expected a regular file, found a FIFO")
+    command("run", ".").refused(3, "found a directory")
 
 
 def test_an_alias_bomb_ends_quickly(command: Command, tmp_path: Path) -> None:

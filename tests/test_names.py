@@ -118,7 +118,9 @@ def test_arguments() -> None:
 def test_unreachable_hub(command: Command) -> None:
     for name in ("hf:org/name", "hf:org/name@v1", "hf-hub:org/name"):
         words = ("subclone", "--src", name, "--dst", "same", "--out", "out")
-        command(*words).refused(4, "could not reach the hub for 'org/name'", "--src-weights")
+        command(*words).refused(
+            4, "could not reach the hub for 'org/name'", "pass its directory, which holds config.json"
+        )
     words = ("subclone", "--src", "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k", "--dst", "same", "--out", "out")
     command(*words).refused(4, "'timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k'", "--src-weights")
     command("subclone", "--src", "vit-small", "--dst", "vit-tiny").refused(4, "'timm/vit_small_", "--src-weights")
@@ -131,7 +133,9 @@ def test_an_unreachable_repository_with_local_weights(command: Command, llama: P
     """The configuration itself comes from the hub, so the advice must be one that can work."""
     weights = llama / "model.safetensors"
     words = ("subclone", "--src", "hf:org/name", "--src-weights", weights, "--dst", "same", "--out", "out")
-    command(*words).refused(4, "could not reach the hub for 'org/name'", "pass its directory")
+    outcome = command(*words)
+    outcome.refused(4, "could not reach the hub for 'org/name'", "pass its directory, which holds config.json")
+    assert "--src-weights" not in outcome.err
 
 
 def test_unknown_architectures_and_arguments(command: Command, llama: Path, vit: Path) -> None:
@@ -140,13 +144,15 @@ def test_unknown_architectures_and_arguments(command: Command, llama: Path, vit:
     command("subclone", "--src", "timm:../../x", *words).refused(2, "timm", "has no '../../x'")
     command("subclone", *VIT, *words, "--dst-args", "embed_dimm=16").refused(2, "embed_dimm")
     command("subclone", *VIT, *words, "--dst-args", "embed_dim=x").refused(2, "embed_dim")
-    command("subclone", *VIT, *words, "--dst-args", "embed_dim=-3").refused(2, "timm refuses")
-    command("subclone", *VIT, *words, "--dst-args", "num_heads=0").refused(2, "timm refuses")
+    command("subclone", *VIT, *words, "--dst-args", "embed_dim=-3").refused(
+        2, "embed_dim=-3: a size must be at least 1"
+    )
+    command("subclone", *VIT, *words, "--dst-args", "num_heads=5").refused(2, "timm refuses")
     words = ("subclone", "--src", llama, "--dst", "same", "--out", "out", "--dst-args")
     command(*words, "hidden_sizes=8").refused(2, "hidden_sizes", "hidden_size'")
     command(*words, "hidden_size=x").refused(2, "hidden_size")
     command(*words, "hidden_size=7").refused(2)
-    command(*words, "hidden_size=-8").refused(2)
+    command(*words, "hidden_size=-8").refused(2, "hidden_size=-8: a size must be at least 1")
     command(*words, "save_pretrained=1").refused(2, "has no field 'save_pretrained'")
     command(*words, "a\x1b=1").refused(2, "a\\x1b=1")
     command(*words, "model_type=bert").refused(2, "model_type")

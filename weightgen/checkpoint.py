@@ -75,9 +75,9 @@ def publish(directory: Path, force: bool = False, needed: int = 0) -> Iterator[S
     except OSError as error:
         if error.errno not in FULL:
             raise
-        written = sum(f.lstat().st_size for f in staging.rglob("*") if f.is_file())
+        free = shutil.disk_usage(target.parent).free
         wanted = f"needed {needed} bytes, " if needed else ""
-        raise _no_space(target, f"{wanted}{written} were written") from error
+        raise _no_space(target, f"{_unfinished(staging, error)}: {wanted}{free} are free") from error
     finally:
         # Either unfinished, or after an exchange the old checkpoint.
         shutil.rmtree(staging, ignore_errors=True)
@@ -221,6 +221,16 @@ def _owner_is_alive(path: Path) -> bool:
     except (ValueError, OverflowError, PermissionError):  # not a name that we give, or another user's process
         return True
     return True
+
+
+def _unfinished(staging: Path, error: OSError) -> str:
+    """Name the file whose writing failed, and what the system said: a quota or a limit leaves space that is free."""
+    if isinstance(error.filename, str):
+        name = Path(error.filename).name
+    else:  # writing through a file object does not tell: the youngest is the one that was being written
+        files = sorted((f for f in staging.rglob("*") if f.is_file()), key=lambda f: f.lstat().st_mtime_ns)
+        name = files[-1].name if files else "the first file"
+    return f"writing {printable(name)} failed ({error.strerror})"
 
 
 def _no_space(target: Path, detail: str) -> InputError:

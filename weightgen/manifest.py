@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from weightgen.errors import CheckError, InputError, printable
-from weightgen.models.header import open_regular, strict_json
+from weightgen.files import open_regular, read_small
+from weightgen.models.header import strict_json
 
 NAME = "manifest.json"
 SCHEMA = 1
@@ -47,11 +48,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     path = Path(directory) / NAME
     if not os.path.lexists(path):
         raise _invalid(path, "there is no manifest, so this is not a weightgen checkpoint")
-    descriptor, size = open_regular(path)
-    with open(descriptor, "rb") as file:
-        if size > MAX_MANIFEST:
-            raise _invalid(path, f"{size} bytes, the limit is {MAX_MANIFEST}")
-        raw = file.read(MAX_MANIFEST)
+    raw = read_small(path, MAX_MANIFEST)
     try:
         content = strict_json(raw)
     except ValueError as error:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from weightgen.errors import InputError, UsageError, did_you_mean, printable
+from weightgen.errors import UsageError, did_you_mean, printable
+from weightgen.files import read_small
 
 MAX_BYTES = 1 << 20  # a recipe is written by hand
 
@@ -68,14 +69,9 @@ def make_recipe(data: dict[str, Any], where: str = "recipe") -> SubcloneRecipe:
 def load_recipe(path: Path) -> SubcloneRecipe:
     """Read a recipe; raises InputError where it cannot be read, UsageError where it says something unknown."""
     shown = printable(str(path))
+    raw = read_small(path, MAX_BYTES)
     try:
-        if not path.is_file():
-            raise InputError(f"{shown}: no such file")
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{shown}: {path.stat().st_size} bytes, more than the {MAX_BYTES} of a recipe")
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{shown}: {error.strerror}") from error
+        data = yaml.safe_load(raw.decode("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{shown}: not valid YAML") from error
     if not isinstance(data, dict):

@@ -148,6 +148,13 @@ CASES: list[Case] = [
     case("DeiTForImageClassificationWithTeacher", "DeiTConfig", VIT, SMALL, pixels),
     case("Dinov2Model", "Dinov2Config", {**DINO, "use_swiglu_ffn": True}, DINO_SMALL, pixels, ("embed",), "swiglu"),
     case("Dinov2ForImageClassification", "Dinov2Config", DINO, DINO_SMALL, pixels),
-    case("Dinov2WithRegistersModel", "Dinov2WithRegistersConfig", DINO, DINO_SMALL, pixels, ("embed",)),
+    case(
+        "Dinov2WithRegistersModel",
+        "Dinov2WithRegistersConfig",
+        DINO,
+        {**DINO_SMALL, "num_register_tokens": 2},
+        pixels,
+        ("embed",),
+    ),
     case("Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", DINO, DINO_SMALL, pixels),
 ]

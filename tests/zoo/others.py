@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import transformers
 
 from tests.zoo import Case
 from tests.zoo.encoders import SMALL, TOKENS, VIT, case, pixels, tokens
@@ -107,6 +108,23 @@ def ended() -> dict[str, Any]:
     return {**inputs, "use_cache": False}
 
 
+class SiglipFeatures(transformers.SiglipModel):
+    """Gives the features of both towers: SiglipModel itself compares them, which unlike sizes do not allow."""
+
+    def forward(self, input_ids, attention_mask, pixel_values):
+        """Return the pooled text and the pooled image."""
+        text = self.text_model(input_ids=input_ids, attention_mask=attention_mask)
+        return text.pooler_output, self.vision_model(pixel_values=pixel_values).pooler_output
+
+
+def unlike_sizes(which: str) -> transformers.SiglipModel:
+    """Return a model whose text head gives fewer numbers than its image tower."""
+    config = transformers.SiglipConfig(**{"source": SIGLIP, "target": {**SIGLIP, **SIGLIP_SMALL}}[which])
+    config.text_config.projection_size = {"source": 20, "target": 12}[which]
+    torch.manual_seed(0)
+    return SiglipFeatures(config).eval()
+
+
 PARTS = ("embed:text", "embed:vision", "projection")
 CASES: list[Case] = [
     case("CLIPModel", "CLIPConfig", CLIP, CLIP_SMALL, both, PARTS),
@@ -116,6 +134,7 @@ CASES: list[Case] = [
     case("CLIPTextModelWithProjection", "CLIPTextConfig", TOWER, TOWER_SMALL, tokens, PARTS),
     case("CLIPVisionModelWithProjection", "CLIPVisionConfig", VISION, SMALL, pixels, PARTS),
     case("SiglipModel", "SiglipConfig", SIGLIP, SIGLIP_SMALL, both, PARTS),
+    Case("SiglipModel-unlike-sizes", "transformers", unlike_sizes, both, (*PARTS, "projection:text")),
     case("SiglipForImageClassification", "SiglipConfig", SIGLIP, SIGLIP_SMALL, pixels),
     case("SiglipTextModel", "SiglipTextConfig", SIGLIP_TEXT, SIGLIP_TEXT_SMALL, tokens, PARTS),
     case("SiglipVisionModel", "SiglipVisionConfig", VIT, SMALL, pixels, PARTS),

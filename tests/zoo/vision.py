@@ -72,7 +72,7 @@ CASES: list[Case] = [
     ),
     case("timm-deit-distilled", "deit_tiny_distilled_patch16_224", VIT, VIT_SMALL),
     case("timm-deit3", "deit3_small_patch16_224", VIT, VIT_SMALL),
-    case("timm-dinov2-reg", "vit_small_patch14_reg4_dinov2", VIT_14, VIT_SMALL, 28),
+    case("timm-dinov2-reg", "vit_small_patch14_reg4_dinov2", VIT_14, {**VIT_SMALL, "reg_tokens": 2}, 28),
     case(
         "timm-dinov2-swiglu",
         "vit_giant_patch14_reg4_dinov2",

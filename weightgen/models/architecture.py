@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 # What timm and transformers raise for sizes that make no model; neither checks them all before it computes with them.
 REFUSALS = (TypeError, ValueError, AssertionError, ZeroDivisionError, RuntimeError)
+
+
+# Fields that count blocks, heads or channels: none of them makes a model of zero. Counts of classes, prefix tokens or
+# token types do, and are not here; what else a library cannot build, it refuses itself.
+SIZES = re.compile(
+    r"((num|n|encoder|decoder)_)*((hidden|attention|encoder|decoder|key_value)_)*(layers?|heads?|blocks)|layers|depths?"
+    r"|(hidden|intermediate|embedding|vocab|patch|image|img|moe_intermediate)_size|(embed|emb|head|hidden|ffn)_dim"
+    r"|(encoder_|decoder_)?ffn_dim|dims?|d_model|d_ff|d_kv|n_embd|n_inner|channels"
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,14 @@ def resized(source: Architecture, reference: Reference, arguments: Mapping[str, 
     return build_transformers(config, source.name)
 
 
+def refuse_empty(arguments: Mapping[str, Any]) -> None:
+    """Raise UsageError for a size that is not positive: libraries build networks without blocks, and say nothing."""
+    for key, value in arguments.items():
+        sizes = value if isinstance(value, (list, tuple)) else [value]
+        if SIZES.fullmatch(key) and any(isinstance(size, (int, float)) and size < 1 for size in sizes):
+            raise UsageError(f"{key}={printable(repr(value))}: a size must be at least 1")
+
+
 def on_meta(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     """Call a model factory on the meta device, or on the CPU where its construction needs values."""
     import torch
@@ -104,6 +122,7 @@ def on_meta(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
 def _build_timm(reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
     import timm
 
+    refuse_empty(arguments)
     if reference.directory is not None:
         name = f"local-dir:{reference.directory}"
     elif reference.hub:
@@ -153,6 +172,7 @@ def apply_arguments(config: Any, arguments: Mapping[str, Any]) -> None:
 
     Raises UsageError for a field that the config does not have.
     """
+    refuse_empty(arguments)
     depth = getattr(config, "num_hidden_layers", None)
     for key, value in arguments.items():
         # The model type is the class itself; methods and private attributes are no fields either.
@@ -217,10 +237,13 @@ def _refused(error: BaseException) -> UsageError:
 
 
 def unreachable(reference: Reference, error: Exception) -> NetworkError:
-    """Return the error for a repository that cannot be reached."""
+    """Return the error for a repository that cannot be reached: weights can come from elsewhere, a config cannot."""
+    advice = "or the weights alone: --src-weights FILE.safetensors"
+    if reference.hub:
+        advice = "which holds config.json: without it the architecture is not known"
     return NetworkError(
         f"could not reach the hub for '{printable(reference.name)}' ({type(error).__name__})\n"
-        f"Download it elsewhere and pass its directory, or the weights alone: --src-weights FILE.safetensors"
+        f"Download it elsewhere and pass its directory, {advice}"
     )
 
 

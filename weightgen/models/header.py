@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,20 +100,6 @@ def strict_json(raw: bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not UTF-8") from None
-
-
-def open_regular(path: Path) -> tuple[int, int]:
-    """Open a regular file for reading; return its descriptor and size. Never waits for a FIFO or a device."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise InputError(f"{printable(str(path))}: {error.strerror}. Check the path.") from error
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode):
-        return descriptor, status.st_size
-    os.close(descriptor)
-    kind = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO"}.get(stat.S_IFMT(status.st_mode), "a device")
-    raise InputError(f"{printable(str(path))}: expected a regular file, found {kind}. Name a .safetensors file.")
 
 
 Fail = Callable[[str], InputError]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from weightgen.errors import InputError, printable
+from weightgen.files import read_small
 
 MAX_BYTES = 10 << 20  # the largest real tokenizer-free config or index is well under 10 MB
 
@@ -14,14 +15,9 @@ MAX_BYTES = 10 << 20  # the largest real tokenizer-free config or index is well 
 def read_json(path: Path, limit: int = MAX_BYTES) -> dict[str, Any]:
     """Return the object in a JSON file; raises InputError where it is missing, too large or not an object."""
     shown = printable(str(path))
+    raw = read_small(path, limit)
     try:
-        if not path.is_file():
-            raise InputError(f"{shown}: not a regular file")
-        if path.stat().st_size > limit:
-            raise InputError(f"{shown}: {path.stat().st_size} bytes, more than the {limit} that are read")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{shown}: {error.strerror}") from error
+        value = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{shown}: not valid JSON") from error
     if not isinstance(value, dict):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightgen.errors import InputError, printable
-from weightgen.models.header import check_name, open_regular
+from weightgen.files import open_regular
+from weightgen.models.header import check_name
 
 if TYPE_CHECKING:
     import torch

@@ -11,13 +11,13 @@ from typing import Self
 import numpy as np
 
 from weightgen.errors import InputError, printable
+from weightgen.files import open_regular
 from weightgen.models.header import (
     MAX_HEADER,
     Entry,
     build_header,
     bytes_dtype,
     numpy_dtype,
-    open_regular,
     parse_header,
 )
 
@@ -268,5 +268,9 @@ class TensorWriter:
     def _write(self, data: bytes | memoryview, offset: int) -> None:
         view = memoryview(data)
         while view:
-            count = os.pwrite(self._descriptor, view, offset)
+            try:
+                count = os.pwrite(self._descriptor, view, offset)
+            except OSError as error:
+                error.filename = str(self.path)  # a descriptor has no name of its own, and a full disk should tell
+                raise
             view, offset = view[count:], offset + count

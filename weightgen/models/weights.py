@@ -11,7 +11,8 @@ import numpy as np
 
 from weightgen.checkpoint import recover
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.models.header import ML_DTYPES_NAMES, NUMPY_NAMES, open_regular, strict_json
+from weightgen.files import read_small
+from weightgen.models.header import ML_DTYPES_NAMES, NUMPY_NAMES, strict_json
 from weightgen.models.packed import refuse_packed
 from weightgen.models.pickles import load_pickle
 from weightgen.models.tensorfile import CHUNK, Entry, TensorFile, checked_rows, numpy_dtype, row_pieces
@@ -191,11 +192,7 @@ def _open_index(path: Path, allow_pickle: bool) -> Weights:
 
 
 def _read_index(path: Path) -> dict[Path, list[str]]:
-    descriptor, size = open_regular(path)
-    with open(descriptor, "rb") as file:
-        if size > MAX_INDEX:
-            raise _broken(path, f"the index is {size} bytes, the limit is {MAX_INDEX}: not an index.")
-        raw = file.read(MAX_INDEX)
+    raw = read_small(path, MAX_INDEX)
     try:
         index = strict_json(raw)
     except ValueError as error:

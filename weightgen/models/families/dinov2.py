@@ -9,7 +9,7 @@ FAMILY = Family(
     name="DINOv2",
     table={
         "embeddings.mask_token": "one embed",
-        "embeddings.register_tokens": "one types embed",
+        "embeddings.register_tokens": "one prefix:register embed",
         **EMBEDDINGS,
         **{"encoder.layer.{layer}." + pattern: spec for pattern, spec in BLOCK.items()},
         "encoder.layer.{layer}.{norm1,norm2}.{weight,bias}": "embed",

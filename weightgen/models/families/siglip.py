@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from weightgen.models.families.clip import sizes, tower
 from weightgen.models.families.encoder_heads import POSITION_IDS
 from weightgen.models.layout import Family
 
-TEXT_HEAD = {"head.{weight,bias}": "projection <- embed:text"}
+TEXT_HEAD = {"head.{weight,bias}": "projection:text <- embed:text"}
 # The probe asks as a row of `in_proj`, whose columns also read the patches: both are laid out alike.
 POOLING = {
     "head.probe": "one one embed:vision",
@@ -18,6 +21,15 @@ POOLING = {
     "head.mlp.fc1.{weight,bias}": "hidden:pool <- projection",
     "head.mlp.fc2.{weight,bias}": "projection <- hidden:pool",
 }
+
+
+def _aliases(model: Any) -> Mapping[str, str]:
+    """Compare what both towers give, unless their sizes differ: then they share no axis."""
+    config = model.config
+    apart = hasattr(config, "vision_config") and config.text_config.projection_size != config.vision_config.hidden_size
+    return {} if apart else {"projection:text": "projection"}
+
+
 TEXT_LINES = tower("text") | TEXT_HEAD
 VISION_LINES = tower("vision") | POOLING
 
@@ -31,6 +43,7 @@ FAMILY = Family(
     },
     sizes=sizes,
     ignore=(POSITION_IDS,),
+    aliases=_aliases,
 )
-TEXT = Family(name="SigLIP text tower", table=TEXT_LINES, sizes=sizes, ignore=(POSITION_IDS,))
+TEXT = Family(name="SigLIP text tower", table=TEXT_LINES, sizes=sizes, ignore=(POSITION_IDS,), aliases=_aliases)
 VISION = Family(name="SigLIP vision tower", table=VISION_LINES, sizes=sizes, ignore=(POSITION_IDS,))
