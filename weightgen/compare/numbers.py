@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def number(value: float) -> str:
     """Write a metric: three significant digits, whole numbers in full up to 99999."""
@@ -11,15 +13,30 @@ def number(value: float) -> str:
     return text.rstrip(".")
 
 
-def signed(value: float) -> str:
-    """Write a difference, with its sign."""
-    return "0" if value == 0 else ("+" if value > 0 else "-") + number(abs(value))
+def change(value: float, low: float, high: float) -> tuple[str, str, str]:
+    """Write a difference and its interval with their signs, all to the same place: two digits of the larger end."""
+    ends = value, low, high
+    largest = max(map(abs, ends))
+    if largest == 0:
+        return "0", "0", "0"
+    if not 1e-6 < largest < 1e5:
+        return (f"{value:+.2g}", f"{low:+.2g}", f"{high:+.2g}")
+    places = max(1 - math.floor(math.log10(largest)), 0)
+    while places < 12 and any(v != 0 and float(f"{v:.{places}f}") == 0 for v in ends):
+        places += 1
+
+    def write(end: float) -> str:
+        return f"{end:+.{places}f}" if end else "0"
+
+    return write(value), write(low), write(high)
 
 
 def ratio(value: float) -> str:
     """Write a ratio: two significant digits, more where it would read as 1 and is not."""
+    if value == 0:
+        return "0"
     for digits in range(2, 7):
-        text = f"{value:.{digits}g}"
+        text = f"{value:#.{digits}g}".rstrip(".")
         if float(text) != 1 or value == 1:
             break
     return f"{value:.0f}" if 100 <= value < 99999.5 else text

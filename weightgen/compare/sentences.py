@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weightgen.compare.intervals import Interval
-from weightgen.compare.numbers import between, number, ratio, signed
+from weightgen.compare.numbers import between, change, number, ratio
 from weightgen.compare.speedup import Speedup
 from weightgen.compare.statistics import Summary
 from weightgen.tasks.task import Metric
@@ -65,7 +65,8 @@ def _oriented(difference: Interval, metric: Metric) -> tuple[float, float]:
 
 
 def _change(difference: Interval) -> str:
-    return f"{signed(difference.value)}, 95 % {signed(difference.low)} to {signed(difference.high)}"
+    value, low, high = change(difference.value, difference.low, difference.high)
+    return f"{value}, 95 % {low} to {high}"
 
 
 def _fraction(speed: Speedup) -> str:
