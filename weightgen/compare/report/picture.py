@@ -1,0 +1,68 @@
+"""The curves of all races as one PNG."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from weightgen.compare.report.chart import COLOURS, DASHES, LOG_RATIO
+from weightgen.compare.schema import Results
+from weightgen.errors import printable
+
+PALETTE = ("#0072b2", "#c44e00", "#007a5a", "#a83f86", "#7a6000", "#5b4fc4", "#a32020", "#00788c")
+PATTERNS: tuple[Any, ...] = (
+    "solid",
+    (0, (6, 2)),
+    (0, (2, 2)),
+    (0, (8, 2, 2, 2)),
+    (0, (4, 1)),
+    (0, (1, 1)),
+    (0, (10, 3)),
+)
+
+
+def picture(results: Sequence[Results]) -> bytes:
+    """Return a PNG with one panel per race, mean curves and their 95 % bands."""
+    figure = Figure(figsize=(8, 4.2 * len(results)), dpi=150, layout="constrained")  # no pyplot, no global state
+    for index, race in enumerate(results):
+        _panel(figure.add_subplot(len(results), 1, index + 1), race)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks
+        figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _panel(axes: Axes, race: Results) -> None:
+    metric = race["task"]["metric"]["name"]
+    lines, others = [], 0
+    for start in race["starts"]:
+        curve = start["curve"]
+        colour, dash, width = "#444444", PATTERNS[0], 2.2
+        if start["name"] != race["baseline"]:
+            colour, dash, width = PALETTE[others % COLOURS], PATTERNS[others % DASHES], 1.8
+            others += 1
+        (line,) = axes.plot(curve["steps"], curve["mean"], color=colour, linestyle=dash, linewidth=width)
+        axes.fill_between(curve["steps"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
+        lines.append(line)
+    means = [v for s in race["starts"] for v in s["curve"]["mean"]]
+    if min(means) > 0 and max(means) > LOG_RATIO * min(means):
+        axes.set_yscale("log")
+    axes.set_xscale("symlog", linthresh=1)  # step 0 has a place
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    legend = axes.legend(lines, [printable(s["name"], 40) for s in race["starts"]], frameon=False)
+    texts = [
+        axes.set_title(printable(race["title"], 80), loc="left"),
+        axes.set_xlabel("training steps"),
+        axes.set_ylabel(printable(f"validation {metric}", 60)),
+        *legend.get_texts(),
+    ]
+    for text in texts:
+        text.set_parse_math(False)  # a dollar sign in a name is no formula

@@ -1,0 +1,50 @@
+"""The three files of a report."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from weightgen.compare.evidence import section
+from weightgen.compare.report.page import GENERATOR, page
+from weightgen.compare.report.picture import picture
+from weightgen.compare.schema import Results
+
+PAGE, MARKDOWN, PICTURE = "report.html", "report.md", "curves.png"
+FILES = (PAGE, MARKDOWN, PICTURE)
+
+
+def write_report(results: Sequence[Results], directory: Path) -> None:
+    """Write report.html, report.md and curves.png, a section per race; each file replaces an old one whole.
+
+    Raises ValueError without any race, OSError where the directory cannot be written.
+    """
+    if not results:
+        raise ValueError("a report needs the results of at least one race")
+    markdown = "\n".join(section(race) for race in results)
+    made = {
+        PAGE: page(results).encode(),
+        MARKDOWN: f"![Validation curves of all starts]({PICTURE})\n\n{markdown}".encode(),
+        PICTURE: picture(results),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in made.items():
+        partial = directory / f".{name}.{secrets.token_hex(4)}"
+        try:
+            partial.write_bytes(content)
+            os.replace(partial, directory / name)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def is_report(directory: Path) -> bool:
+    """Tell whether a directory holds a report of weightgen, or nothing."""
+    found = {entry.name for entry in directory.iterdir()}
+    if not found:
+        return True
+    if not found <= set(FILES) or PAGE not in found:
+        return False
+    with (directory / PAGE).open("rb") as file:
+        return GENERATOR.encode() in file.read(2000)
