@@ -74,12 +74,12 @@ def plan_pair(source: Any, target: Any, derive: bool) -> tuple[str, str]:
     """Return how a pair was planned, and why not better; raises what the planner raises."""
     from weightgen.models.derive import derive_pair
     from weightgen.models.source import Source
-    from weightgen.recipe import make_recipe
+    from weightgen.recipe import SubcloneRecipe, make_recipe
     from weightgen.subcloning.by_shape import plan_by_shape
     from weightgen.subcloning.methods import resolve_method
     from weightgen.subcloning.planner import build_plan
 
-    recipe = make_recipe({"src": "memory", "dst": "memory"})
+    recipe = make_recipe(SubcloneRecipe, {"src": "memory", "dst": "memory"})
     method = resolve_method(
         recipe.method, recipe.choose, recipe.heads, recipe.depth, recipe.scale, recipe.importance, calibrated=False
     )

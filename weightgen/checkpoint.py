@@ -84,6 +84,43 @@ def publish(directory: Path, force: bool = False, needed: int = 0) -> Iterator[S
         os.close(lock)
 
 
+@contextlib.contextmanager
+def hold(directory: Path) -> Iterator[None]:
+    """Hold a working directory for this process and those it started; raises UsageError where another has it.
+
+    The lock goes with the process, so nothing is left to clean up after a kill.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Processes of one launch share the work: the first of them holds the directory for all.
+        if int(os.environ.get("RANK", "0")) == 0 and not _try_lock(lock):
+            raise UsageError(
+                f"{printable(str(directory))}: another weightgen process is at work there. Wait for it, or choose "
+                "another --out."
+            )
+        yield
+    finally:
+        os.close(lock)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all; raises InputError where the disk is full."""
+    partial = _sibling(path, PARTIAL)
+    try:
+        with open(partial, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno in FULL:
+            raise _no_space(path, f"needed {len(data)} bytes") from error
+        raise
+    sync_directory(path.parent)
+
+
 def verify(directory: Path) -> dict[str, Any]:
     """Return the manifest of a checkpoint whose files are all as published.
 

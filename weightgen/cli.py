@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from cyclopts import App, CycloptsError
+from pydantic import ValidationError
 
 from weightgen import __version__
+from weightgen.commands.compare import compare
 from weightgen.commands.models import models
 from weightgen.commands.run import run
 from weightgen.commands.subclone import subclone
+from weightgen.commands.train import train
 from weightgen.commands.verify import verify
 from weightgen.console import report_error
 from weightgen.errors import InputError, UsageError, WeightgenError, printable
 
-COMMANDS: dict[str, Callable[..., int]] = {"subclone": subclone, "run": run, "verify": verify, "models": models}
+COMMANDS: dict[str, Callable[..., int]] = {
+    "subclone": subclone,
+    "train": train,
+    "compare": compare,
+    "run": run,
+    "verify": verify,
+    "models": models,
+}
 
 app = App(
     name="weightgen",
@@ -35,14 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        help_of = f"weightgen {words[0]}" if words and words[0] in COMMANDS else "weightgen"
-        report_error(UsageError(f"{str(error).strip().splitlines()[0]}\nSee: {help_of} --help"), as_json)
-        sys.exit(2)
+        _refuse(_reason(error), words, as_json)
     except WeightgenError as error:
         report_error(error, as_json)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        report_error(UsageError("interrupted; nothing was written"), as_json)
+    except KeyboardInterrupt as error:
+        report_error(UsageError(str(error) or "interrupted; nothing was written"), as_json)
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
@@ -52,3 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report_error(InputError(f"{where}{error.strerror or error}"), as_json)
         sys.exit(InputError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _reason(error: CycloptsError) -> str:
+    if isinstance(error.__cause__, ValidationError):  # the options are the fields of a recipe
+        first = error.__cause__.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
+        return f"--{option}: {first['msg'].lower()}"
+    return str(error).strip().splitlines()[0]
+
+
+def _refuse(text: str, words: Sequence[str], as_json: bool) -> NoReturn:
+    help_of = f"weightgen {words[0]}" if words and words[0] in COMMANDS else "weightgen"
+    report_error(UsageError(f"{text}\nSee: {help_of} --help"), as_json)
+    sys.exit(UsageError.exit_code)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from weightgen.errors import printable
+
+
+class Update(Protocol):
+    """Tells a progress bar how far the work is."""
+
+    def __call__(self, done: int, total: int, words: str = "", /) -> None:
+        """Show `done` of `total`, and what else there is to say."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +44,24 @@ class Console:
             print(text)
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar with an ETA for (done, total) updates; nothing where stderr is no terminal."""
+    def progress(self, label: str) -> Iterator[Update]:
+        """Show a bar with an ETA for (done, total, words) updates; nothing where stderr is no terminal."""
         if self.json or self.quiet or not sys.stderr.isatty():
-            yield lambda done, total: None
+            yield lambda done, total, words="": None
             return
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[words]}"),
+        )
         with Progress(*columns, console=RichConsole(stderr=True)) as bar:
-            task = bar.add_task(label, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            task = bar.add_task(label, total=None, words="")
+            yield lambda done, total, words="": bar.update(task, completed=done, total=total, words=words)
 
 
 def report_error(error: BaseException, as_json: bool) -> None:

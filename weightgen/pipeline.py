@@ -162,7 +162,8 @@ def _scores(
     if recipe.scores:
         scores = load_scores(Path(recipe.scores), layout)
     elif recipe.calibrate and (method.choose == "importance" or method.depth == "influence"):
-        from weightgen.subcloning.calibration import BATCH, batches, load_model
+        from weightgen.models.loading import load_model
+        from weightgen.subcloning.calibration import BATCH, batches
 
         model = load_model(source)
         statistic = method.importance if method.importance != "magnitude" else "activation"
@@ -195,7 +196,8 @@ def _follow_depth(source: Source, target: Architecture, plan: Plan) -> None:
 
 def carry_out(prepared: Prepared, out: Path, force: bool = False, progress: Progress | None = None) -> Published:
     """Execute a plan into a directory that is published whole or not at all."""
-    recipe, source, target, plan = prepared.recipe, prepared.source, prepared.target, prepared.plan
+    recipe = prepared.recipe.model_copy(update={"out": None})  # where it was written is no part of what it is
+    source, target, plan = prepared.source, prepared.target, prepared.plan
     with publish(out, force, needed=sum(nbytes(t) for t in plan.tensors)) as staged:
         hashing = Hashing(map(Path, source.weights.files))
         initial = initial_values(target, needs_initial(plan), recipe.seed)

@@ -1,47 +1,47 @@
-"""Recipes: one YAML file is one reproducible run. The command line builds the same objects."""
+"""Recipes: one YAML file is one reproducible run. The command line's options are the fields of these models."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from cyclopts import Parameter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from weightgen.errors import UsageError, did_you_mean, printable
 from weightgen.files import read_small
+from weightgen.models.names import parse_arguments
 
 MAX_BYTES = 1 << 20  # a recipe is written by hand
 
+Flag = Annotated[bool, Parameter(negative=())]
+Stage = Annotated[str, Parameter(parse=False)]
+Arguments = Annotated[
+    dict[str, Any],
+    BeforeValidator(lambda value: parse_arguments(value) if isinstance(value, str) else value),
+    Parameter(accepts_keys=False, n_tokens=1),
+]
 
-class SubcloneRecipe(BaseModel):
-    """Cut a small model's weights out of a larger one."""
+
+def _blocks(value: Any) -> Any:
+    listed = isinstance(value, str) and re.fullmatch(r"\d+(,\d+)*", value)
+    return [int(b) for b in value.split(",")] if listed else value
+
+
+class Recipe(BaseModel):
+    """What every stage's recipe has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    without_effect: ClassVar[frozenset[str]] = frozenset({"out"})
+    """Fields that do not decide the result."""
 
-    stage: Literal["subclone"] = "subclone"
-    src: str
-    dst: str = "same"
-    src_args: dict[str, Any] = Field(default_factory=dict)
-    dst_args: dict[str, Any] = Field(default_factory=dict)
-    src_weights: str | None = None
-    dst_tokenizer: str | None = None
-    method: str = "selection"
-    choose: str | None = None
-    heads: str | None = None
-    depth: str | list[int] | None = None
-    scale: str | None = None
-    importance: str | None = None
-    calibrate: str | None = None
-    calibrate_samples: int = Field(default=64, ge=1)
-    scores: str | None = None
-    save_scores: str | None = None
-    dtype: Literal["keep", "float32", "bfloat16", "float16"] = "keep"
-    seed: int = Field(default=0, ge=0)
-    allow_pickle: bool = False
-    out: str | None = None
+    stage: Stage
+    out: str | None = Field(None, description="Directory to write.")
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML, defaults left out."""
@@ -51,29 +51,157 @@ class SubcloneRecipe(BaseModel):
     @property
     def hash(self) -> str:
         """sha256 of everything that decides the result."""
-        data = self.model_dump(exclude={"out"})
+        data = self.model_dump(exclude=set(self.without_effect))
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-def make_recipe(data: dict[str, Any], where: str = "recipe") -> SubcloneRecipe:
+class SubcloneRecipe(Recipe):
+    """Cut a small model's weights out of a larger one."""
+
+    stage: Annotated[Literal["subclone"], Parameter(parse=False)] = "subclone"
+    src: str = Field(
+        description="Source: a preset (see: weightgen models), timm:NAME[.tag], hf:ORG/NAME[@revision], "
+        "hf-hub:ORG/NAME, a directory, or package:NAME/path (a directory inside an installed Python package)."
+    )
+    dst: str = Field(
+        "same",
+        description="Target: the same kinds of name, or 'same' for the source's own configuration with --dst-args.",
+    )
+    src_args: Arguments = Field({}, description="Overrides of the source's configuration: key=value,...")
+    dst_args: Arguments = Field({}, description="Overrides of the target's configuration: key=value,...")
+    src_weights: str | None = Field(
+        None, description="The source's weights: a file or directory, where --src only names the architecture."
+    )
+    dst_tokenizer: str | None = Field(
+        None, description="Directory with the target's tokenizer, to match vocabularies that differ."
+    )
+    method: str = Field(
+        "selection", description="selection, subcloning or minitron: a bundle of the four choices below."
+    )
+    choose: str | None = Field(None, description="Which indices: uniform, consecutive, random or importance.")
+    heads: str | None = Field(
+        None, description="whole: keep whole attention heads; flat: cut every axis as a plain one, as published."
+    )
+    depth: Annotated[str | list[int] | None, BeforeValidator(_blocks), Parameter(n_tokens=1, negative=())] = Field(
+        None, description="Which blocks: first, spread, ends, influence, or a list such as 0,2,5."
+    )
+    scale: str | None = Field(None, description="none, or fan-in: multiply by sqrt(source fan-in / target fan-in).")
+    importance: str | None = Field(
+        None, description="What importance is: magnitude (no data), activation or minitron (with --calibrate)."
+    )
+    calibrate: str | None = Field(None, description="Folder of images or text file to measure activations on.")
+    calibrate_samples: int = Field(64, ge=1, description="How many images or text pieces to use.")
+    scores: str | None = Field(None, description="Use scores saved before instead of measuring.")
+    save_scores: str | None = Field(None, description="Save the scores to a file, for other target sizes.")
+    dtype: Literal["keep", "float32", "bfloat16", "float16"] = Field(
+        "keep", description="Type of the weights written; the source's own by default."
+    )
+    seed: int = Field(0, ge=0, description="Seed of random choices and of what is initialised anew.")
+    allow_pickle: Flag = Field(False, description="Read a pickled weights file (tensors only).")
+
+
+class TrainingRecipe(Recipe):
+    """What training one model and racing several have in common."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"out", "tracker", "save_every"})
+
+    task: Literal["classify", "causal", "masked", "sentences"] = Field(description="What to train for.")
+    data: str = Field(
+        "digits",
+        description="Images: digits, a folder of images, a zip of one, a folder of IDX files. "
+        "Text: a text file or a folder of them. Either: hf:ORG/NAME.",
+    )
+    model: str | None = Field(
+        None, description="Architecture, where no start says it: a preset, timm:NAME, hf:ORG/NAME or a directory."
+    )
+    model_args: Arguments = Field({}, description="Overrides of the model's configuration: key=value,...")
+    steps: int = Field(1000, ge=1, description="Optimizer steps.")
+    batch_size: int = Field(64, ge=1, description="Items of one step, over all processes.")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW's, of matrices.")
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
+        "cosine", description="Of the learning rate, after a linear warmup."
+    )
+    warmup: float = Field(0.1, ge=0, le=1, description="Fraction of the steps that the rate takes to rise.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    accumulate: int = Field(1, ge=1, description="Micro-batches per step and process.")
+    precision: Literal["no", "bf16", "fp16"] = Field("no", description="Mixed precision.")
+    ema: float = Field(0.0, ge=0, lt=1, description="Decay of averaged weights, which are then scored; 0: none.")
+    augment: Literal["none", "crop", "crop-flip", "trivial"] = Field(
+        "crop-flip", description="Image augmentation: padded crops, flips, or TrivialAugment."
+    )
+    image_size: int | None = Field(None, ge=1, description="Side in pixels, for models that take any size.")
+    length: int = Field(128, ge=2, description="Tokens of one text item.")
+    teacher: str | None = Field(
+        None, description="Checkpoint to imitate: required by sentences, knowledge distillation elsewhere."
+    )
+    teacher_weight: float = Field(0.5, ge=0, le=1, description="Share of the teacher in the loss.")
+    temperature: float = Field(2.0, gt=0, description="Of the teacher's and the student's distributions.")
+    seed: int = Field(0, ge=0, description="Of the initialisation.")
+    data_seed: int = Field(0, ge=0, description="Of the data order.")
+    augment_seed: int = Field(0, ge=0, description="Of augmentation and dropout.")
+    threads: int = Field(0, ge=0, description="CPU threads of one training; 0: as many as cores.")
+    save_every: int = Field(200, ge=1, description="Steps between saved states.")
+    tracker: str | None = Field(None, description="Log to a tracker of Accelerate: tensorboard, wandb, ...")
+
+
+class TrainRecipe(TrainingRecipe):
+    """Train one model."""
+
+    stage: Annotated[Literal["train"], Parameter(parse=False)] = "train"
+    start: str = Field("random", description="Checkpoint directory to start from, or random.")
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
+
+
+class CompareRecipe(TrainingRecipe):
+    """Race starts against each other."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"out", "tracker", "save_every", "workers", "require"})
+
+    stage: Annotated[Literal["compare"], Parameter(parse=False)] = "compare"
+    start: Annotated[list[str], Parameter(negative=())] = Field(
+        min_length=2,
+        description="A start, once for each: [NAME=]DIRECTORY, random, shuffled:DIR, stats:DIR or scratch-flops[:DIR].",
+    )
+    seeds: int = Field(3, ge=1, description="Runs of each start; run k adds k to every seed.")
+    lr: float = Field(1e-3, gt=0, description="First learning rate tried.")
+    lr_trials: int = Field(3, ge=1, description="Learning rates tried for each start, on data kept for it.")
+    marks: int = Field(24, ge=2, description="How often each run is scored on the validation data.")
+    workers: int = Field(0, ge=0, description="Runs at a time; 0: one per core, or one where there is a GPU.")
+    require: str | None = Field(
+        None, description="Exit 1 unless this holds: [START:]MEASURE OP NUMBER, as in speedup>=2."
+    )
+
+
+RECIPES: dict[str, type[Recipe]] = {"subclone": SubcloneRecipe, "train": TrainRecipe, "compare": CompareRecipe}
+R = TypeVar("R", bound=Recipe)
+
+
+def make_recipe(kind: type[R], data: Mapping[str, Any], where: str = "recipe") -> R:
     """Validate a recipe; raises UsageError naming the field."""
     try:
-        return SubcloneRecipe.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        hint = did_you_mean(field, list(SubcloneRecipe.model_fields)) if first["type"] == "extra_forbidden" else ""
-        raise UsageError(f"{where}: {printable(field)}: {first['msg'].lower()}.{hint}") from error
+        raise refusal(kind, error, where) from error
 
 
-def load_recipe(path: Path) -> SubcloneRecipe:
+def refusal(kind: type[Recipe], error: ValidationError, where: str) -> UsageError:
+    """Say which field is wrong and why."""
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    hint = did_you_mean(field, list(kind.model_fields)) if first["type"] == "extra_forbidden" else ""
+    return UsageError(f"{where}: {printable(field)}: {first['msg'].lower()}.{hint}")
+
+
+def load_recipe(path: Path) -> Recipe:
     """Read a recipe; raises InputError where it cannot be read, UsageError where it says something unknown."""
     shown = printable(str(path))
-    raw = read_small(path, MAX_BYTES)
     try:
-        data = yaml.safe_load(raw.decode("utf-8"))
+        data = yaml.safe_load(read_small(path, MAX_BYTES).decode())
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{shown}: not valid YAML") from error
     if not isinstance(data, dict):
         raise UsageError(f"{shown}: expected 'key: value' lines, found {type(data).__name__}")
-    return make_recipe(data, shown)
+    stage = data.get("stage", "subclone")
+    if stage not in RECIPES:
+        raise UsageError(f"{shown}: unknown stage '{printable(str(stage))}'.{did_you_mean(str(stage), [*RECIPES])}")
+    return make_recipe(RECIPES[stage], data, shown)

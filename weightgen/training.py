@@ -36,12 +36,12 @@ Progress = Callable[[int, int, str], None]
 class Diverged(CheckError):
     """The loss is no longer finite (exit 1)."""
 
-    def __init__(self, step: int, rate: float, kept: Path | None) -> None:
+    def __init__(self, step: int, rate: float, kept: Path | None, curve: np.ndarray) -> None:
         where = f" The last good state is {kept}." if kept else ""
         super().__init__(
             f"the loss was not finite at step {step} (learning rate {rate:g}).{where}\nTry a lower --lr, or --clip."
         )
-        self.step = step
+        self.step, self.curve = step, curve
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ def score(model: torch.nn.Module, task: Task, split: Split) -> np.ndarray:
     accelerator = Accelerator()
     task.place(accelerator.device)
     return _score(accelerator, model.to(accelerator.device), task, split)
+
+
+def wait_for_everyone() -> None:
+    """Wait until every process of the launch has come here."""
+    Accelerator().wait_for_everyone()
 
 
 def is_main_process() -> bool:
@@ -183,8 +188,10 @@ class _Loop:
                     raise Interrupted(f"stopped at step {self.step} of {settings.steps}")
         self.accelerator.end_training()
         model = self.averaged.module if self.averaged is not None else self.accelerator.unwrap_model(self.model)
-        curve = np.stack(self.curve) if self.curve else np.zeros((0, self.task.sizes["validation"]), np.float32)
-        return Trained(model, curve, self.seconds, self.losses)
+        return Trained(model, self._curve(), self.seconds, self.losses)
+
+    def _curve(self) -> np.ndarray:
+        return np.stack(self.curve) if self.curve else np.zeros((0, self.task.sizes["validation"]), np.float32)
 
     def _train_step(self, parts: list[Batch], stop: bool) -> bool:
         """Take one optimizer step; returns whether any process was asked to stop."""
@@ -214,7 +221,7 @@ class _Loop:
     def _check_finite(self) -> None:
         if not bool(torch.isfinite(self.accelerator.reduce(self.loss_sum, "sum"))):
             self.accelerator.end_training()
-            raise Diverged(self.step, self.settings.learning_rate, self.last_saved)
+            raise Diverged(self.step, self.settings.learning_rate, self.last_saved, self._curve())
 
     def _mark(self, progress: Progress) -> None:
         """Score the validation set where a mark is due."""
@@ -237,7 +244,9 @@ class _Loop:
         return "  ".join(t for t in (metric, rate) if t)
 
     def _record(self) -> dict[str, Any]:
-        return {"settings": self.settings.to_dict(), "processes": self.accelerator.num_processes}
+        # Sums over other numbers of threads or processes round differently.
+        parts = {"processes": self.accelerator.num_processes, "threads": torch.get_num_threads()}
+        return self.settings.to_dict() | parts
 
     def _save(self) -> None:
         """Publish the run's state; every process takes part."""
@@ -249,7 +258,7 @@ class _Loop:
             broadcast_object_list(path)
             accelerator.save_state(path[0])
             if staged is not None:
-                found = {"step": self.step, "seconds": self.seconds, "losses": self.losses, **self._record()}
+                found = {"settings": self._record(), "step": self.step, "seconds": self.seconds, "losses": self.losses}
                 open_sum = {"loss_sum": float(self.loss_sum), "loss_steps": self.loss_steps}
                 (staged.path / "progress.json").write_text(json.dumps(found | open_sum, indent=1) + "\n")
                 np.save(staged.path / "curve.npy", np.array(self.curve), allow_pickle=False)
@@ -266,10 +275,8 @@ class _Loop:
         found = newest_complete(self.states) if self.states is not None else None
         if found is None:
             return
-        saved, settings = read_json(found / "progress.json"), self.settings.to_dict()
-        changed = differences(saved["settings"], settings)
-        if saved["processes"] != self.accelerator.num_processes:
-            changed.append(f"processes: {saved['processes']} then, {self.accelerator.num_processes} now")
+        saved = read_json(found / "progress.json")
+        changed = differences(saved["settings"], self._record())
         if changed:
             raise UsageError(
                 f"{found.parent}: was started with other settings: {'; '.join(changed[:5])}.\n"

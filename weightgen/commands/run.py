@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
+from weightgen.commands.compare import carry_out_race
 from weightgen.commands.subclone import carry_out_recipe
+from weightgen.commands.train import carry_out_training
 from weightgen.console import Console
-from weightgen.recipe import load_recipe
-
-Flag = Annotated[bool, Parameter(negative=())]
+from weightgen.errors import UsageError
+from weightgen.recipe import CompareRecipe, Flag, SubcloneRecipe, TrainRecipe, load_recipe
 
 
 def run(
@@ -41,4 +39,14 @@ def run(
     quiet
         Print errors only.
     """
-    return carry_out_recipe(load_recipe(recipe), out, Console(json, quiet), dry_run, force)
+    console, found = Console(json, quiet), load_recipe(recipe)
+    if out is not None:
+        found = found.model_copy(update={"out": str(out)})
+    if isinstance(found, SubcloneRecipe):
+        return carry_out_recipe(found, None, console, dry_run, force)
+    if dry_run:
+        raise UsageError(f"--dry-run shows the plan of a subclone recipe; this is a {found.stage} recipe")
+    if isinstance(found, TrainRecipe):
+        return carry_out_training(found, console, force)
+    assert isinstance(found, CompareRecipe)
+    return carry_out_race(found, console)

@@ -29,23 +29,29 @@ def meets(results: Results, requirement: str) -> tuple[bool, str]:
     units; `.low`, `.high`: the ends of their 95 % intervals; final: the test metric. OP is >=, >, <= or <. START is by
     default the first that is no control. Raises UsageError for unknown words.
     """
-    match = GRAMMAR.fullmatch(requirement)
-    if match is None or not NUMBER.fullmatch(match["number"]):
-        raise UsageError(
-            f"--require '{printable(requirement)}': expected [START:]MEASURE OP NUMBER, such as 'speedup>=2'"
-        )
+    match = parse_requirement(requirement)
     measure, wanted = match["measure"], float(match["number"])
-    if measure not in MEASURES:
-        raise UsageError(
-            f"--require: unknown measure '{printable(measure)}'; known: {', '.join(MEASURES)}."
-            f"{did_you_mean(measure, list(MEASURES))}"
-        )
     start = _start(results, match["start"])
     if measure.startswith("difference") and start["difference"] is None:
         raise UsageError(f"--require: '{printable(start['name'])}' is the baseline and has no difference to itself")
     met, text = _compare(start, measure, match["op"], wanted)
     verdict = "met" if met else "not met"
     return met, f"{printable(start['name'])}: {measure} is {text}, wanted {match['op']} {match['number']}: {verdict}"
+
+
+def parse_requirement(requirement: str) -> re.Match[str]:
+    """Return the parts of a condition; raises UsageError, so that a race can ask before it begins."""
+    match = GRAMMAR.fullmatch(requirement)
+    if match is None or not NUMBER.fullmatch(match["number"]):
+        raise UsageError(
+            f"--require '{printable(requirement)}': expected [START:]MEASURE OP NUMBER, such as 'speedup>=2'"
+        )
+    if match["measure"] not in MEASURES:
+        raise UsageError(
+            f"--require: unknown measure '{printable(match['measure'])}'; known: {', '.join(MEASURES)}."
+            f"{did_you_mean(match['measure'], list(MEASURES))}"
+        )
+    return match
 
 
 def _start(results: Results, name: str | None) -> StartFields:

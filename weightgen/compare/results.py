@@ -35,8 +35,8 @@ class StartInfo:
     """The start as the user wrote it."""
     kind: Kind
     learning_rate: float
-    trials: tuple[tuple[float, float], ...] = ()
-    """Learning rates that were tried, and the score of each on the tuning set."""
+    trials: tuple[tuple[float, float | None], ...] = ()
+    """Learning rates that were tried, and the score of each on the tuning set; None where it diverged."""
     flops_making: float = 0.0
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """JSON values: source, method, recipe, hashes."""

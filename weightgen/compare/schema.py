@@ -57,10 +57,10 @@ class IntervalMethod(TypedDict):
 
 @with_config(FORBID)
 class TrialFields(TypedDict):
-    """One learning rate that was tried."""
+    """One learning rate that was tried; no score where the loss was not finite."""
 
     learning_rate: Finite
-    score: Finite
+    score: Finite | None
 
 
 @with_config(FORBID)

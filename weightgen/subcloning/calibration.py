@@ -5,48 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.source import Source
-from weightgen.models.tensorfile import numpy_dtype
-
-if TYPE_CHECKING:
-    import torch
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 BATCH = 8
 TEXT_TOKENS = 128
-
-
-def load_model(source: Source) -> torch.nn.Module:
-    """Return the source model with its weights.
-
-    A transformers model larger than the free memory is dispatched by Accelerate over devices, memory and disk.
-    """
-    import psutil
-    import torch
-
-    architecture = source.architecture
-    needed = sum(e.end - e.start for e in source.weights.entries.values())
-    if architecture.library == "transformers" and needed > 0.7 * psutil.virtual_memory().available:
-        import tempfile
-
-        import transformers
-
-        offload = tempfile.mkdtemp(prefix="weightgen-offload-")
-        model_class = getattr(transformers, architecture.name)
-        large: torch.nn.Module = model_class.from_pretrained(
-            source.directory, device_map="auto", offload_folder=offload, dtype="auto", use_safetensors=True
-        )
-        return large.eval()
-    model = architecture.make() if architecture.make is not None else architecture.model
-    state = model.state_dict()
-    with torch.no_grad():
-        for name, stored in source.stored.items():
-            values = source.weights.read(stored).view(numpy_dtype(source.weights.entries[stored].dtype))
-            state[name].copy_(torch.from_numpy(values.astype("float32")).reshape(state[name].shape))
-    return model.eval()
 
 
 def batches(source: Source, data: Path, samples: int) -> Iterator[Mapping[str, Any]]:

@@ -41,14 +41,9 @@ def initial_values(target: Architecture, names: list[str], seed: int) -> dict[st
     """
     if not names:
         return {}
-    import torch
+    from weightgen.models.loading import initialised
 
-    if target.make is None:
-        state = target.model.state_dict()  # a module in memory has its values already
-    else:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            state = target.make().state_dict()
+    state = initialised(target, seed).state_dict()
     return {n: state[n].float().numpy() if state[n].is_floating_point() else state[n].numpy() for n in names}
 
 

@@ -1,0 +1,39 @@
+"""Tasks: what a model is trained for and judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from weightgen.errors import UsageError, did_you_mean
+from weightgen.models.architecture import Architecture
+from weightgen.models.loading import load_model
+from weightgen.models.names import resolve
+from weightgen.models.source import open_source
+from weightgen.recipe import TrainingRecipe
+from weightgen.tasks.task import Task
+
+Builder = Callable[[TrainingRecipe, Architecture, Path | None], Task]
+"""From a recipe, the model's architecture, and the directory of its tokenizer or preprocessor, if any."""
+
+
+def _classify(recipe: TrainingRecipe, architecture: Architecture, directory: Path | None) -> Task:
+    from weightgen.tasks.classify import Classify, input_size
+
+    return Classify(recipe.data, *input_size(architecture, recipe.image_size), recipe.augment)
+
+
+TASKS: dict[str, Builder] = {"classify": _classify}
+
+
+def make_task(recipe: TrainingRecipe, architecture: Architecture, directory: Path | None) -> Task:
+    """Build a recipe's task for a model, with its teacher where one is named."""
+    if recipe.task not in TASKS:
+        raise UsageError(f"unknown task '{recipe.task}'.{did_you_mean(recipe.task, list(TASKS))}")
+    task = TASKS[recipe.task](recipe, architecture, directory)
+    if recipe.teacher is None or recipe.task == "sentences":  # which cannot do without a teacher, and loads it itself
+        return task
+    from weightgen.tasks.distil import Distilled
+
+    teacher = load_model(open_source(resolve(recipe.teacher), {}))
+    return Distilled(task, teacher, recipe.teacher_weight, recipe.temperature)

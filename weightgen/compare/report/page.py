@@ -53,7 +53,10 @@ def _race(race: Results) -> dict[str, Any]:
                 "fields": start,
                 "look": look(race, start),
                 "cells": cells(start, race),
-                "trials": [(rate(t["learning_rate"]), number(t["score"])) for t in start["trials"]],
+                "trials": [
+                    (rate(t["learning_rate"]), "diverged" if t["score"] is None else number(t["score"]))
+                    for t in start["trials"]
+                ],
                 "rate": rate(start["learning_rate"]),
                 "lineage": list(flat(start["lineage"])),
             }

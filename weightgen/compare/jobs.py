@@ -1,0 +1,167 @@
+"""One training of a race: from what decides it to a directory that says how it went, made once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from weightgen.checkpoint import hold, publish
+from weightgen.compare.runs import Run
+from weightgen.errors import CheckError, InputError
+from weightgen.flops import count_step
+from weightgen.manifest import check
+from weightgen.models.architecture import Architecture
+from weightgen.models.jsonfile import read_json
+from weightgen.recipe import CompareRecipe
+from weightgen.starts import Start, architecture_of, parse_starts
+from weightgen.tasks import make_task
+from weightgen.tasks.task import Split, Task
+from weightgen.train_one import data_directory, set_threads, settings_of
+from weightgen.training import Diverged, is_main_process, score, train, wait_for_everyone
+
+TUNING = 1000
+"""Added to the seeds of learning-rate trials, which must not share their luck with the runs that count."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial of a learning rate, or a run that counts."""
+
+    start: int
+    """Position among the recipe's starts."""
+    learning_rate: float
+    seed: int | None
+    """Number of the run; None for a trial."""
+    steps: int
+
+    def directory(self, out: Path, start: Start) -> Path:
+        """Return where it is published."""
+        folder = "".join(c if c.isalnum() or c in "-_." else "-" for c in start.name)
+        where = out / ("trials" if self.seed is None else "runs") / f"{self.start + 1:02d}-{folder}"
+        return where / (f"lr-{self.learning_rate:g}" if self.seed is None else f"seed-{self.seed}")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all jobs of a race share."""
+
+    starts: list[Start]
+    architecture: Architecture
+    task: Task
+
+
+@lru_cache(maxsize=1)
+def _setup(recipe: str) -> Setup:
+    return set_up(CompareRecipe.model_validate_json(recipe))
+
+
+def set_up(recipe: CompareRecipe) -> Setup:
+    """Open the starts and the data of a race; raises WeightgenError where they do not fit together."""
+    set_threads(recipe)
+    starts = parse_starts(recipe.start)
+    architecture = architecture_of(starts, recipe.model, recipe.model_args)
+    return Setup(starts, architecture, make_task(recipe, architecture, data_directory(recipe, *starts)))
+
+
+def marks_of(recipe: CompareRecipe, steps: int) -> tuple[int, ...]:
+    """Return the steps at which runs are scored: 0, 1 %, 10 % and 100 % of the budget, and between them.
+
+    Half of the marks are spread over logarithms, since starts differ most early, and half evenly.
+    """
+    count = recipe.marks // 2
+    early = np.geomspace(max(1, recipe.steps / 100), recipe.steps, count)
+    even = np.linspace(0, recipe.steps, recipe.marks - count + 1)
+    found = {round(float(x)) for x in (*early, *even, 0, recipe.steps / 100, recipe.steps / 10)}
+    # A control with a longer budget is scored at the same steps, and evenly after them.
+    step = max(1, recipe.steps // max(1, recipe.marks // 2))
+    return tuple(sorted(found | {steps} | set(range(recipe.steps, steps, step))))
+
+
+def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[int], None]) -> Path:
+    """Train one job and publish what came of it; `step_done` hears how many steps it has taken."""
+    setup = _setup(recipe.model_dump_json())
+    start, task = setup.starts[job.start], setup.task
+    target = job.directory(out, start)
+    if finished(target):
+        return target
+    offset = TUNING if job.seed is None else job.seed
+    settings_recipe = recipe.model_copy(update={"steps": job.steps})
+    marks = () if job.seed is None else marks_of(recipe, job.steps)
+    settings = settings_of(settings_recipe, job.learning_rate, marks, offset)
+    model = start.model(setup.architecture, recipe.seed + offset)
+    flops = count_step(model, task, recipe.batch_size) * job.steps
+    work = target.with_name(target.name + ".training")
+    diverged, seconds, test = None, 0.0, np.zeros(0, np.float32)
+    split: Split = "tune" if job.seed is None else "test"
+    with hold(work):
+        try:
+            trained = train(model, task, settings, work / "states", progress=lambda done, total, words: step_done(done))
+            curve, seconds = trained.curve, trained.seconds
+            test = score(trained.model, task, split)
+        except Diverged as error:
+            diverged, curve = error.step, error.curve
+        if is_main_process():
+            with publish(target, force=True) as staged:
+                found = {
+                    "start": start.name,
+                    "seed": job.seed,
+                    "learning_rate": job.learning_rate,
+                    "steps": job.steps,
+                    "marks": marks,
+                    "seconds": seconds,
+                    "flops": flops,
+                    "diverged": diverged,
+                    "split": split,
+                    "value": None if diverged is not None else float(task.metric.of(test)),
+                }
+                (staged.path / "result.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+                for name, values in (("curve", curve), (split, test)):
+                    np.save(staged.path / f"{name}.npy", values.astype(np.float32), allow_pickle=False)
+                staged.manifest.update(stage="compare", recipe_hash=recipe.hash)
+            shutil.rmtree(work, ignore_errors=True)
+    wait_for_everyone()  # the others read what the main process published
+    return target
+
+
+def finished(directory: Path) -> bool:
+    """Whether a job was published, all of it."""
+    try:
+        check(directory)
+    except (CheckError, InputError):
+        return False
+    return True
+
+
+def read_value(directory: Path) -> float | None:
+    """Return a trial's score, None where it diverged."""
+    value = read_json(directory / "result.json")["value"]
+    return None if value is None else float(value)
+
+
+def read_run(directory: Path, validation: int, test: int) -> Run:
+    """Return a finished run. One that diverged keeps the score of its first mark from there on, and for the test."""
+    found = read_json(directory / "result.json")
+    marks = np.array(found["marks"])
+    curve = np.load(directory / "curve.npy", allow_pickle=False)
+    scores = np.load(directory / "test.npy", allow_pickle=False)
+    if found["diverged"] is not None:
+        before = curve[:1] if len(curve) else np.zeros((1, validation), np.float32)
+        curve = np.concatenate([curve, np.repeat(before, len(marks) - len(curve), axis=0)])
+        scores = np.full(test, before.mean(), np.float32)
+    return Run(
+        found["start"],
+        found["seed"],
+        found["learning_rate"],
+        marks,
+        curve,
+        scores,
+        found["seconds"],
+        found["flops"],
+        found["diverged"],
+    )

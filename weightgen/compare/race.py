@@ -1,0 +1,210 @@
+"""From a compare recipe to results: learning-rate trials for each start, runs over seeds, statistics, report."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from weightgen.checkpoint import hold, write_file
+from weightgen.compare.jobs import Job, Setup, read_run, read_value, set_up
+from weightgen.compare.rates import best_rate, next_rate
+from weightgen.compare.report import write_report
+from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble
+from weightgen.compare.schema import Results
+from weightgen.compare.workers import carry_out_all
+from weightgen.errors import CheckError, UsageError, printable
+from weightgen.flops import count_step
+from weightgen.interruption import Interrupted
+from weightgen.manifest import read_manifest
+from weightgen.models.names import resolve
+from weightgen.recipe import CompareRecipe, load_recipe
+from weightgen.settings import differences
+from weightgen.starts import Start
+from weightgen.train_one import environment, versions
+from weightgen.training import Progress, is_main_process
+
+SAVED = "recipe.yaml"
+
+
+def race(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> Results:
+    """Race the starts of a recipe; `out` keeps every finished run, and the same call goes on where it was stopped.
+
+    Raises UsageError (starts and data that do not fit; another race in `out`), CheckError (every trial of a start
+    diverged), InputError (broken files, a killed worker), Interrupted.
+    """
+    recipe = recipe.model_copy(update={"out": None, "threads": recipe.threads or 1})
+    out.mkdir(parents=True, exist_ok=True)
+    with hold(out):
+        _same_race(recipe, out)
+        setup = set_up(recipe)
+        baseline = _baseline(setup)
+        for start in setup.starts:
+            setup.task.check(start.model(setup.architecture, recipe.seed))
+        if is_main_process():
+            write_file(out / SAVED, recipe.to_yaml().encode())
+        budgets = [_budget(recipe, setup, s) for s in setup.starts]
+        total = sum(budgets) * (recipe.lr_trials + recipe.seeds)
+        report = progress or (lambda done, total, words: None)
+        schedule = _Schedule(recipe, setup, budgets, out)
+        try:
+            carry_out_all(
+                recipe,
+                out,
+                schedule.first(),
+                schedule.then,
+                _workers(recipe),
+                lambda done: report(done, total, schedule.words()),
+            )
+        except Interrupted as stop:
+            raise Interrupted(
+                f"stopped, and saved in {out}.\nThe same command goes on from there; finished runs are kept."
+            ) from stop
+        results = _results(recipe, setup, schedule, baseline, out)
+        if is_main_process():
+            write_file(out / NAME, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
+            write_report([results], out)
+    return results
+
+
+class _Schedule:
+    """Which job comes when: a start's trials one after another, then its runs."""
+
+    def __init__(self, recipe: CompareRecipe, setup: Setup, budgets: Sequence[int], out: Path) -> None:
+        self._recipe, self._setup, self._budgets, self._out = recipe, setup, budgets, out
+        self._sign = 1 if setup.task.metric.higher_is_better else -1
+        self.tried: list[dict[float, float | None]] = [{} for _ in setup.starts]
+        """Learning rate -> score on the tuning set, None where it diverged; of each start."""
+        self.runs: list[list[Path]] = [[] for _ in setup.starts]
+
+    def first(self) -> list[Job]:
+        return [self._trial(i) for i in range(len(self._setup.starts))]
+
+    def then(self, job: Job, directory: Path) -> list[Job]:
+        i = job.start
+        if job.seed is not None:
+            self.runs[i].append(directory)
+            return []
+        self.tried[i][job.learning_rate] = read_value(directory)
+        if len(self.tried[i]) < self._recipe.lr_trials:
+            return [self._trial(i)]
+        rate = self.rate(i)
+        return [Job(i, rate, seed, self._budgets[i]) for seed in range(self._recipe.seeds)]
+
+    def words(self) -> str:
+        ended = sum(map(len, self.tried)) + sum(map(len, self.runs))
+        return f"{ended}/{len(self._setup.starts) * (self._recipe.lr_trials + self._recipe.seeds)} runs"
+
+    def rate(self, i: int) -> float:
+        """Return the best learning rate of a start; raises CheckError where every one diverged."""
+        if all(score is None for score in self.tried[i].values()):
+            rates = ", ".join(f"{r:g}" for r in sorted(self.tried[i]))
+            raise CheckError(
+                f"start '{printable(self._setup.starts[i].name)}': the loss was not finite with any learning rate "
+                f"tried ({rates}).\nStart the search lower, with --lr, in another --out."
+            )
+        return best_rate(self._signed(i))
+
+    def _trial(self, i: int) -> Job:
+        return Job(i, next_rate(self._signed(i), self._recipe.lr), None, self._budgets[i])
+
+    def _signed(self, i: int) -> dict[float, float]:
+        return {r: -math.inf if v is None else self._sign * v for r, v in self.tried[i].items()}
+
+
+def _results(recipe: CompareRecipe, setup: Setup, schedule: _Schedule, baseline: str, out: Path) -> Results:
+    sizes = setup.task.sizes
+    runs = [read_run(d, sizes["validation"], sizes["test"]) for paths in schedule.runs for d in sorted(paths)]
+    starts = [
+        StartInfo(
+            start.name,
+            start.text,
+            start.kind,
+            schedule.rate(i),
+            tuple(sorted(schedule.tried[i].items())),
+            _cost(start),
+            _lineage(start),
+        )
+        for i, start in enumerate(setup.starts)
+    ]
+    info = RaceInfo(
+        title=f"{setup.architecture.name}: {recipe.task} on {Path(recipe.data).name}",
+        task=recipe.task,
+        data=recipe.data,
+        metric=setup.task.metric,
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        baseline=baseline,
+        recipe=recipe.to_yaml(),
+        command=f"weightgen run {SAVED} --out {out.name}",
+        environment=environment() | versions(setup.architecture.library) | {"items": dict(sizes)},
+    )
+    return assemble(runs, starts, info)
+
+
+def _same_race(recipe: CompareRecipe, out: Path) -> None:
+    """Refuse to go on with a race that was another one."""
+    if not (out / SAVED).is_file():
+        strangers = [p.name for p in out.iterdir()]
+        if strangers:
+            raise UsageError(
+                f"{printable(str(out))}: holds no race ('{printable(strangers[0])}' is there). "
+                "Choose another --out, or an empty directory."
+            )
+        return
+    saved = load_recipe(out / SAVED)
+    if saved.hash != recipe.hash:
+        changed = differences(saved.model_dump(mode="json"), recipe.model_dump(mode="json"))
+        raise UsageError(
+            f"{printable(str(out))}: holds another race: {printable('; '.join(changed), 200)}.\n"
+            "Repeat its command line to go on with it, or choose another --out."
+        )
+
+
+def _baseline(setup: Setup) -> str:
+    found = next((s.name for s in setup.starts if s.kind == "random"), None)
+    if found is None:
+        raise UsageError("a race needs random weights to measure against: add --start random")
+    return found
+
+
+def _workers(recipe: CompareRecipe) -> int:
+    """Return how many runs go on at a time: one where several processes share each run, or one GPU does them all."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return recipe.workers or (1 if torch.cuda.is_available() else max(1, cores // recipe.threads))
+
+
+def _budget(recipe: CompareRecipe, setup: Setup, start: Start) -> int:
+    """Return a start's steps: `scratch-flops` trains longer, by what making the other start cost."""
+    if start.kind != "scratch-flops":
+        return recipe.steps
+    others = [s for s in setup.starts if s.kind == "checkpoint"]
+    cost = _cost(start) if start.directory else max(map(_cost, others), default=0.0)
+    step = count_step(start.model(setup.architecture, recipe.seed), setup.task, recipe.batch_size)
+    return recipe.steps + math.ceil(cost / step)
+
+
+def _manifest(start: Start) -> dict[str, Any]:
+    directory = resolve(start.directory).directory if start.directory else None
+    return read_manifest(directory) if directory is not None and (directory / "manifest.json").is_file() else {}
+
+
+def _cost(start: Start) -> float:
+    """Return the floating point operations that making a start took, as its manifest says."""
+    return float(sum(_manifest(start).get("cost", {}).values()))
+
+
+def _lineage(start: Start) -> dict[str, Any]:
+    """Return where a start comes from: its manifest, without the list of files, and its recipe."""
+    directory = resolve(start.directory).directory if start.directory else None
+    told = {k: v for k, v in _manifest(start).items() if k not in ("schema", "files")}
+    if directory is not None and (directory / SAVED).is_file():
+        told["recipe"] = load_recipe(directory / SAVED).to_yaml()
+    return told

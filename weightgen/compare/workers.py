@@ -1,0 +1,113 @@
+"""Jobs on several processes of this machine, which stop when asked to, and when their parent is gone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from weightgen.compare.jobs import Job, carry_out
+from weightgen.errors import InputError
+from weightgen.interruption import Interrupted, stop_requests
+from weightgen.recipe import CompareRecipe
+
+POLL = 0.5  # seconds between two looks at the progress of the workers
+Next = Callable[[Job, Path], Sequence[Job]]
+"""From a finished job and its directory to the jobs that follow from it."""
+Stepped = Callable[[int], None]
+"""Hears how many training steps have been taken since the beginning."""
+
+
+def carry_out_all(
+    recipe: CompareRecipe, out: Path, first: Sequence[Job], then: Next, workers: int, stepped: Stepped
+) -> None:
+    """Carry out jobs and what follows from them, on `workers` processes (1: in this one).
+
+    Raises Interrupted when asked to stop: every training has saved itself by then. InputError when a worker was killed.
+    """
+    if workers == 1:
+        _in_this_process(recipe, out, first, then, stepped)
+    else:
+        _in_processes(recipe, out, first, then, workers, stepped)
+
+
+def _in_this_process(recipe: CompareRecipe, out: Path, first: Sequence[Job], then: Next, stepped: Stepped) -> None:
+    queue, before = list(first), 0
+
+    def report(done: int) -> None:
+        stepped(before + done)
+
+    while queue:
+        job = queue.pop(0)
+        queue += then(job, carry_out(recipe, job, out, report))
+        before += job.steps
+
+
+def _in_processes(
+    recipe: CompareRecipe, out: Path, first: Sequence[Job], then: Next, workers: int, stepped: Stepped
+) -> None:
+    context = multiprocessing.get_context("spawn")  # a forked torch may hang
+    counter = context.Value("q", 0)
+    executor = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin_worker, initargs=(counter, os.getpid())
+    )
+    open_jobs: dict[Future[Path], Job] = {}
+
+    def submit(jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            open_jobs[executor.submit(_in_worker, recipe, job, out)] = job
+
+    with stop_requests() as request:
+        try:
+            submit(first)
+            while open_jobs:
+                for future in wait(open_jobs, timeout=POLL, return_when=FIRST_COMPLETED).done:
+                    submit(then(open_jobs.pop(future), future.result()))
+                stepped(counter.value)
+                if request.made:
+                    raise Interrupted("stopped")
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a worker process was killed (by the system, for want of memory?). Finished runs are kept.\n"
+                "The same command goes on from there; --workers 1 needs the least memory."
+            ) from error
+        finally:
+            if open_jobs:  # not all went well: what still trains is asked to save itself and stop
+                for process in multiprocessing.active_children():
+                    process.terminate()
+            executor.shutdown(cancel_futures=True)
+
+
+_counter: Any = None
+
+
+def _begin_worker(counter: Any, parent: int) -> None:
+    global _counter
+    _counter = counter
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    """Ask this process to stop once its parent has died: nobody would read what it finds."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _in_worker(recipe: CompareRecipe, job: Job, out: Path) -> Path:
+    seen = 0
+
+    def stepped(done: int) -> None:
+        nonlocal seen
+        with _counter.get_lock():
+            _counter.value += done - seen
+        seen = done
+
+    return carry_out(recipe, job, out, stepped)

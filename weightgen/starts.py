@@ -1,0 +1,130 @@
+"""What a training can start from: a checkpoint, random weights, or one of the controls that a race needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from weightgen.errors import InputError, UsageError, did_you_mean, printable
+from weightgen.models.architecture import Architecture, build
+from weightgen.models.loading import initialised, load_model
+from weightgen.models.names import resolve
+from weightgen.models.source import Source, open_source
+
+if TYPE_CHECKING:
+    import torch
+
+Kind = Literal["checkpoint", "random", "shuffled", "stats", "scratch-flops"]
+OF_CHECKPOINT = ("shuffled", "stats")
+
+
+@dataclass(frozen=True)
+class Start:
+    """One way to begin."""
+
+    text: str
+    """As the user wrote it."""
+    name: str
+    kind: Kind
+    directory: str = ""
+    """Name of the checkpoint, for the kinds that have one."""
+
+    @cached_property
+    def source(self) -> Source:
+        """The checkpoint's tensors."""
+        return open_source(resolve(self.directory), {})
+
+    def model(self, architecture: Architecture, seed: int) -> torch.nn.Module:
+        """Return a new model with this start's weights; the seed decides all that is random in them."""
+        if self.kind == "checkpoint":
+            return load_model(self.source)
+        if self.kind in OF_CHECKPOINT:
+            return _control(self.kind, load_model(self.source), seed)
+        return initialised(architecture, seed)
+
+
+def parse_start(text: str) -> Start:
+    """Read `[NAME=]DIRECTORY`, `random`, `shuffled:DIR`, `stats:DIR` or `scratch-flops[:DIR]`."""
+    name, equals, rest = text.partition("=")
+    if not equals or "/" in name:
+        name, rest = "", text
+    kind, _, argument = rest.partition(":")
+    if rest == "random":
+        return Start(text, name or "random", "random")
+    if kind == "scratch-flops":
+        return Start(text, name or rest, "scratch-flops", argument)
+    if kind in OF_CHECKPOINT:
+        if not argument:
+            raise UsageError(f"'{printable(text)}': of which checkpoint? Write {kind}:DIRECTORY")
+        return Start(text, name or f"{kind}:{_last(argument)}", "shuffled" if kind == "shuffled" else "stats", argument)
+    words = ["random", "shuffled", "stats", "scratch-flops"]
+    if not Path(rest).expanduser().is_dir() and ":" not in rest:
+        raise UsageError(
+            f"'{printable(rest)}' is no start: no such directory.{did_you_mean(rest, words)} "
+            f"A start is a checkpoint directory or one of {', '.join(words)}."
+        )
+    return Start(text, name or _last(rest), "checkpoint", rest)
+
+
+def parse_starts(texts: list[str]) -> list[Start]:
+    """Read several; raises UsageError where two would have one name."""
+    starts = [parse_start(t) for t in texts]
+    seen: set[str] = set()
+    for start in starts:
+        if start.name in seen:
+            raise UsageError(f"two starts are called '{printable(start.name)}': name one, as in other={start.text}")
+        seen.add(start.name)
+    return starts
+
+
+def architecture_of(starts: list[Start], model: str | None, arguments: Mapping[str, Any]) -> Architecture:
+    """Return the architecture that all starts share; raises UsageError where they do not."""
+    having = [s for s in starts if s.directory and s.kind != "scratch-flops"]
+    if model is not None:
+        architecture, origin = build(resolve(model), arguments), f"--model {model}"
+    elif having:
+        architecture, origin = having[0].source.architecture, having[0].text
+    else:
+        raise UsageError("no start says which architecture to train: add --model NAME")
+    for start in having:
+        shapes = start.source.architecture.shapes
+        if shapes != architecture.shapes:
+            name = next(n for n in {**architecture.shapes, **shapes} if architecture.shapes.get(n) != shapes.get(n))
+            raise UsageError(
+                f"{printable(start.text)} is of another architecture than {printable(origin)}: "
+                f"'{printable(name)}' is {_shape(shapes, name)}, expected {_shape(architecture.shapes, name)}"
+            )
+        missing = [n for n in shapes if n not in start.source.stored]
+        if missing:
+            raise InputError(
+                f"{printable(start.text)}: has no tensor '{printable(missing[0])}' ({len(missing)} missing): "
+                "a start must be complete"
+            )
+    return architecture
+
+
+def _shape(shapes: Mapping[str, tuple[int, ...]], name: str) -> str:
+    return str(list(shapes[name])) if name in shapes else "absent"
+
+
+def _last(text: str) -> str:
+    return text.rstrip("/").rpartition("/")[2].rpartition(":")[2]
+
+
+def _control(kind: str, model: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """Keep a checkpoint's distributions and drop its knowledge, tensor by tensor."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for values in model.parameters():
+            flat = values.view(-1)
+            if kind == "shuffled":
+                flat.copy_(flat[torch.randperm(len(flat), generator=generator)])
+            else:
+                deviation = flat.std(unbiased=False)
+                flat.copy_(torch.randn(len(flat), generator=generator) * deviation + flat.mean())
+    return model
