@@ -9,13 +9,20 @@ from cyclopts import App, CycloptsError
 
 from weightgen import __version__
 from weightgen.commands.models import models
+from weightgen.commands.report import report
 from weightgen.commands.run import run
 from weightgen.commands.subclone import subclone
 from weightgen.commands.verify import verify
 from weightgen.console import report_error
 from weightgen.errors import InputError, UsageError, WeightgenError, printable
 
-COMMANDS: dict[str, Callable[..., int]] = {"subclone": subclone, "run": run, "verify": verify, "models": models}
+COMMANDS: dict[str, Callable[..., int]] = {
+    "subclone": subclone,
+    "run": run,
+    "report": report,
+    "verify": verify,
+    "models": models,
+}
 
 app = App(
     name="weightgen",
