@@ -23,7 +23,7 @@ def look(results: Results, start: StartFields) -> str:
 
 def chart(results: Results, width: int, height: int, log: bool) -> str:
     """Return an SVG of mean curves with their 95 % bands; `log` spreads the steps by their logarithm."""
-    left, right, top, bottom = 58, 14, 14, 46
+    left, right, top, bottom = 58, 22, 14, 46
     last = max(s["curve"]["steps"][-1] for s in results["starts"])
     x = Axis(0.0, max(last, 1), left, width - right, log, offset=1.0)
     low, high, spread = _range(results)
@@ -32,11 +32,11 @@ def chart(results: Results, width: int, height: int, log: bool) -> str:
         f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(_spoken(results))}" '
         f'data-left="{left}" data-right="{width - right}" data-last="{x.high:g}" data-log="{int(log)}">'
     ]
-    for tick in y.ticks(5):
+    for tick in y.ticks(7):
         at = y.at(tick)
         parts.append(f'<path class="grid" d="M{left} {at:.1f}H{width - right}"/>')
         parts.append(f'<text class="y" x="{left - 8}" y="{at + 4:.1f}">{tick:.6g}</text>')
-    for tick in x.ticks(max(width // 110, 3)):
+    for tick in x.ticks(width // 80):
         at = x.at(tick)
         parts.append(f'<path class="grid" d="M{at:.1f} {top}V{height - bottom}"/>')
         parts.append(f'<text class="x" x="{at:.1f}" y="{height - bottom + 18}">{_steps(tick)}</text>')
