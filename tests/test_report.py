@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,8 +17,9 @@ from tests.conftest import Command
 from tests.races import PERPLEXITY, as_surprise, results, runs
 from weightgen.compare.evidence import escaped, evidence
 from weightgen.compare.numbers import change, duration, number, operations, ratio
-from weightgen.compare.report import write_report
+from weightgen.compare.report import is_report, write_report
 from weightgen.compare.report.axis import Axis
+from weightgen.compare.report.chart import chart, falls_far
 from weightgen.compare.report.page import flat
 from weightgen.compare.text import results_text
 from weightgen.errors import UsageError
@@ -85,6 +88,14 @@ def test_embedded_results(tmp_path: Path) -> None:
     assert not set("<>&") & set(embedded)
 
 
+def test_a_killed_writer_leaves_a_report(tmp_path: Path) -> None:
+    write_report([CLEAN], tmp_path)
+    (tmp_path / ".report.html.0a1b2c3d").write_text("half")
+    assert is_report(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    assert not is_report(tmp_path)
+
+
 def test_markdown(tmp_path: Path) -> None:
     write_report([CLEAN, HOSTILE], tmp_path)
     text = (tmp_path / "report.md").read_text()
@@ -121,13 +132,19 @@ def test_evidence() -> None:
 
 
 def test_one_mark_and_flat_curves(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    import numpy as np
-
     still = [replace(r, marks=np.array([0]), curve=np.zeros((1, 5)), test=np.zeros(5)) for r in runs({"random": 1.0})]
     write_report([results(still, steps=0)], tmp_path)
     assert "nan" not in re.sub(r"<style.*?</style>", "", (tmp_path / "report.html").read_text(), flags=re.S).lower()
+
+
+def test_axis_of_a_perplexity_that_falls_far() -> None:
+    found = runs({"random": 1.0, "fast": 3.0}, seeds=1)
+    assert not falls_far(results(found))  # an accuracy that rises from 0.01 is shown as it is
+    steep = [replace(r, curve=6 * r.curve, test=6 * r.test) for r in as_surprise(found)]
+    race = results(steep, PERPLEXITY)
+    assert falls_far(race)
+    labels = re.findall(r'class="y"[^>]*>([^<]*)<', chart(race, 760, 400, log=True))
+    assert {"1000", "10000", "100000"} <= set(labels)
 
 
 def test_many_starts_differ_in_colour_or_dashes(tmp_path: Path) -> None:

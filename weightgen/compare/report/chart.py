@@ -21,6 +21,12 @@ def look(results: Results, start: StartFields) -> str:
     return f"c{index % COLOURS} d{index % DASHES}"
 
 
+def falls_far(results: Results) -> bool:
+    """Tell whether the metric is one to bring down, by so much that its axis should be logarithmic."""
+    means = [v for s in results["starts"] for v in s["curve"]["mean"]]
+    return not results["task"]["metric"]["higher_is_better"] and max(means) > LOG_RATIO * min(means) > 0
+
+
 def chart(results: Results, width: int, height: int, log: bool) -> str:
     """Return an SVG of mean curves with their 95 % bands; `log` spreads the steps by their logarithm."""
     left, right, top, bottom = 58, 22, 14, 46
@@ -72,9 +78,8 @@ def _range(results: Results) -> tuple[float, float, bool]:
     """Return the ends of the metric's axis, and whether it is logarithmic."""
     curves = [s["curve"] for s in results["starts"]]
     low, high = min(min(c["low"]) for c in curves), max(max(c["high"]) for c in curves)
-    means = [v for c in curves for v in c["mean"]]
-    if min(means) > 0 and max(means) > LOG_RATIO * min(means):
-        return max(low, min(means) / 2), high, True
+    if falls_far(results):
+        return max(low, min(v for c in curves for v in c["mean"]) / 2), high, True
     room = 0.04 * ((high - low) or abs(high) or 1.0)
     return low - room, high + room, False
 

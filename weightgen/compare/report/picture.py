@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weightgen.compare.report.chart import COLOURS, DASHES, LOG_RATIO
+from weightgen.compare.report.chart import COLOURS, DASHES, falls_far
 from weightgen.compare.schema import Results
 from weightgen.errors import printable
 
@@ -55,8 +55,7 @@ def _panel(axes: Axes, race: Results) -> None:
         (line,) = axes.plot(curve["steps"], curve["mean"], color=colour, linestyle=dash, linewidth=width)
         axes.fill_between(curve["steps"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
         lines.append(line)
-    means = [v for s in race["starts"] for v in s["curve"]["mean"]]
-    if min(means) > 0 and max(means) > LOG_RATIO * min(means):
+    if falls_far(race):
         axes.set_yscale("log")
     axes.set_xscale("symlog", linthresh=1)  # step 0 has a place
     axes.set_xlim(left=0)
