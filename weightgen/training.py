@@ -79,19 +79,29 @@ def train(
 
 def score(model: torch.nn.Module, task: Task, split: Split) -> np.ndarray:
     """Return the scores of all items of a split, (items,), computed by all processes together."""
-    accelerator = Accelerator()
+    accelerator = _accelerator()
     task.place(accelerator.device)
     return _score(accelerator, model.to(accelerator.device), task, split)
 
 
 def wait_for_everyone() -> None:
     """Wait until every process of the launch has come here."""
-    Accelerator().wait_for_everyone()
+    _accelerator().wait_for_everyone()
+
+
+def end() -> None:
+    """Leave the launch that this process was started by; the last thing a command does."""
+    _accelerator().end_training()
 
 
 def is_main_process() -> bool:
     """Whether this process is the one that speaks and writes."""
-    return bool(Accelerator().is_main_process)
+    return bool(_accelerator().is_main_process)
+
+
+def _accelerator(**options: Any) -> Accelerator:
+    # Where there is no GPU, Accelerate joins the processes of a launch only when it is told that the CPU is meant.
+    return Accelerator(cpu=not torch.accelerator.is_available(), **options)
 
 
 def _score(accelerator: Accelerator, model: torch.nn.Module, task: Task, split: Split) -> np.ndarray:
@@ -122,7 +132,7 @@ class _Loop:
         self, model: torch.nn.Module, task: Task, settings: Settings, states: Path | None, tracker: str | None
     ) -> None:
         logs = str(states.parent / "logs") if states is not None and tracker else None
-        self.accelerator = Accelerator(
+        self.accelerator = _accelerator(
             mixed_precision=settings.precision,
             dataloader_config=DataLoaderConfiguration(split_batches=True),  # the scheduler moves once a step
             log_with=tracker,
@@ -186,7 +196,7 @@ class _Loop:
                     saved_at = self.step
                 if stop and self.step < settings.steps:
                     raise Interrupted(f"stopped at step {self.step} of {settings.steps}")
-        self.accelerator.end_training()
+        self._end_trackers()
         model = self.averaged.module if self.averaged is not None else self.accelerator.unwrap_model(self.model)
         return Trained(model, self._curve(), self.seconds, self.losses)
 
@@ -220,7 +230,7 @@ class _Loop:
 
     def _check_finite(self) -> None:
         if not bool(torch.isfinite(self.accelerator.reduce(self.loss_sum, "sum"))):
-            self.accelerator.end_training()
+            self._end_trackers()
             raise Diverged(self.step, self.settings.learning_rate, self.last_saved, self._curve())
 
     def _mark(self, progress: Progress) -> None:
@@ -242,6 +252,10 @@ class _Loop:
         metric = f"{self.task.metric.name} {float(self.task.metric.of(self.curve[-1])):.4g}" if self.curve else ""
         rate = f"{self.step * self.settings.batch_size / self.seconds:.0f} items/s" if self.seconds else ""
         return "  ".join(t for t in (metric, rate) if t)
+
+    def _end_trackers(self) -> None:
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
 
     def _record(self) -> dict[str, Any]:
         # Sums over other numbers of threads or processes round differently.
