@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,43 +18,20 @@ from torch.utils.data import DataLoader
 
 from weightgen.checkpoint import publish
 from weightgen.data_order import StepBatches
-from weightgen.errors import CheckError, UsageError
+from weightgen.errors import UsageError
 from weightgen.interruption import Interrupted, stop_requests
 from weightgen.models.jsonfile import read_json
+from weightgen.optimizer import make_optimizer, make_scheduler
 from weightgen.retention import newest_complete, retain, state_directory
 from weightgen.settings import Settings, differences
 from weightgen.tasks.task import Batch, Split, Task
+from weightgen.trained import Diverged, Trained
 
 SCORING_BATCH = 256
 LOOK = 10
 """On a GPU, steps between two looks at whether the loss is finite: every look waits for the device."""
 Progress = Callable[[int, int, str], None]
 """Called with (steps done, steps in all, what to show beside them)."""
-
-
-class Diverged(CheckError):
-    """The loss is no longer finite (exit 1)."""
-
-    def __init__(self, step: int, rate: float, kept: Path | None, curve: np.ndarray) -> None:
-        where = f" The last good state is {kept}." if kept else ""
-        super().__init__(
-            f"the loss was not finite at step {step} (learning rate {rate:g}).{where}\nTry a lower --lr, or --clip."
-        )
-        self.step, self.curve = step, curve
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training run leaves behind."""
-
-    model: torch.nn.Module
-    """Unwrapped, on its device; the averaged weights where `ema` was asked for."""
-    curve: np.ndarray
-    """Scores of the validation items at each mark, (marks, items)."""
-    seconds: float
-    """Time in training steps, earlier parts of a resumed run included."""
-    losses: list[float]
-    """Mean training loss between marks."""
 
 
 def train(
@@ -147,8 +123,8 @@ class _Loop:
             )
         task.place(self.accelerator.device)
         set_seed(settings.augment_seed + self.accelerator.process_index)
-        optimizer = _optimizer(model, settings)
-        scheduler = _scheduler(optimizer, settings)
+        optimizer = make_optimizer(model, settings)
+        scheduler = make_scheduler(optimizer, settings)
         self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model.train(), optimizer, scheduler)
         self.averaged = None
         if settings.ema:
@@ -177,7 +153,10 @@ class _Loop:
             self.accelerator.num_processes,
         )
         steps = range(self.step, settings.steps)
-        loader = DataLoader(data, sampler=steps, batch_size=None, num_workers=settings.loader_workers)
+        # A generator of its own: from the global one a loader draws once at its start, and a resumed run starts twice.
+        loader = DataLoader(
+            data, sampler=steps, batch_size=None, num_workers=settings.loader_workers, generator=torch.Generator()
+        )
         saved_at = self.step
         with stop_requests() as request:
             self._mark(progress)
@@ -306,20 +285,3 @@ class _Loop:
         self.loss_steps = saved["loss_steps"]
         self.curve = list(np.load(found / "curve.npy", allow_pickle=False))
         self.last_saved = found
-
-
-def _optimizer(model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-
-
-def _scheduler(optimizer: torch.optim.Optimizer, settings: Settings) -> torch.optim.lr_scheduler.LRScheduler:
-    from transformers import get_scheduler
-
-    warm = round(settings.warmup * settings.steps)
-    found: torch.optim.lr_scheduler.LRScheduler = get_scheduler(settings.schedule, optimizer, warm, settings.steps)
-    return found
