@@ -175,7 +175,7 @@ def report(outcomes: Iterable[Outcome], command: str, sampled: bool, unreached: 
         )
     lines.append("The limit of time is this script's: the library itself has none, and might derive such a pair.")
     if unreached:
-        lines.append(f"{unreached} pairs, all of classes without a table, were not reached within the time given.")
+        lines.append(f"{unreached} pairs, none of them covered by a table, were not reached within the time given.")
     lines += ["", "| library | pairs | " + " | ".join(RESULTS) + " |", "|---|" + "---|" * (len(RESULTS) + 1)]
     for library in ("timm", "transformers"):
         own = Counter(o.result for o in found if o.library == library)

@@ -63,8 +63,9 @@ def measure(name: str) -> Measured:
 def _axis_sizes(layout: Any) -> dict[str, int]:
     from weightgen.models.axes import Kind
 
-    compared = (Kind.FREE, Kind.ROTARY, Kind.ROTARY_INTERLEAVED, Kind.SEQUENCE, Kind.DEPTH)
-    return {str(a): n for a, n in layout.sizes.items() if a.kind in compared}
+    # What is resampled, adapted or left at init may well be larger.
+    others = (Kind.GRID, Kind.PATCH, Kind.CHANNELS, Kind.WINDOW, Kind.VOCAB, Kind.CLASSES)
+    return {str(a): n for a, n in layout.sizes.items() if a.kind not in others}
 
 
 def _vector_sizes(built: Any) -> dict[str, int]:

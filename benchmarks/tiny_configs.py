@@ -34,19 +34,21 @@ TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_i
 
 ALTERNATE = ["global", "local"]
 MAMBA = {"mamba_n_heads": (8, 4), "mamba_d_head": 16}  # as many channels as the mixer's expansion gives
+CONVNEXT = {"hidden_sizes": ([16, 32, 64, 128], [8, 16, 32, 64]), "depths": ([2, 2, 2, 2], [1, 1, 2, 1])}
 SWIN = {"depths": [2, 2, 2, 2], "num_layers": 4, "hidden_size": (512, 256), "num_heads": ([2, 4, 8, 16], [1, 2, 4, 8])}
 
 # What a type needs besides: dotted for a part of the configuration, (whole, half) where the two differ.
 OWN: dict[str, dict[str, Any]] = {
     "bamba": MAMBA,
     "bloom": {"n_head": 4},  # a head's slope belongs to it: heads cannot be cut
+    "convnext": CONVNEXT,
+    "convnextv2": CONVNEXT,
     "dbrx": {"attn_config.rope_theta": 10000.0, "ffn_config.hidden_size": (64, 32)},
     "diffllama": {"num_key_value_heads": (4, 2)},
     "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
     "esm": {"vocab_size": 300, "pad_token_id": 1, "mask_token_id": 2},
     "falcon_h1": {**MAMBA, "mamba_d_ssm": (128, 64)},
     "funnel": {
-        "architectures": ["FunnelModel"],
         "block_sizes": ([2, 2], [1, 1]),
         "block_repeats": [1, 1],
         "d_head": 16,
@@ -59,6 +61,7 @@ OWN: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense": {"head_dim": 16},
     "mamba2": {"num_heads": (8, 4), "n_groups": 2},
     "ministral": {"head_dim": 16},
+    "mobilebert": {"embedding_size": (32, 16)},
     "nemotron": {"num_key_value_heads": (2, 1)},
     "prophetnet": {
         **dict.fromkeys(("num_encoder_layers", "num_decoder_layers"), (4, 2)),
@@ -85,6 +88,7 @@ def tiny_config(kind: str, half: bool) -> Any:
     from transformers import AutoConfig
 
     config = AutoConfig.for_model(kind)
+    config.architectures = _class_with_a_head(kind)
     for part in (config, *(getattr(config, n, None) for n in ("text_config", "vision_config"))):
         if part is not None:
             _shrink(part, 2 if half else 1)
@@ -95,6 +99,20 @@ def tiny_config(kind: str, half: bool) -> Any:
             part = getattr(part, inner)
         setattr(part, name, value[half] if isinstance(value, tuple) else value)
     return config
+
+
+def _class_with_a_head(kind: str) -> list[str] | None:
+    """Return what checkpoints name: without a head the width itself is the output, and its axis cannot be derived."""
+    from transformers.models.auto import modeling_auto as auto
+
+    mappings = (
+        auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+        auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+        auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    )
+    found = next((names[kind] for names in mappings if kind in names), None)
+    return [found] if isinstance(found, str) else None
 
 
 def _shrink(part: Any, divisor: int) -> None:

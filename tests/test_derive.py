@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import timm
 import torch
+from transformers import BertConfig
 
 from weightgen.errors import CoverageError
-from weightgen.models.architecture import Architecture, describe
+from weightgen.models.architecture import Architecture, build_transformers, describe
 from weightgen.models.axes import Axis, Kind
 from weightgen.models.derive import _only, _proven, derive, derive_pair
 from weightgen.models.layout import Layout
@@ -136,6 +137,14 @@ def test_derivation_leaves_the_random_state_alone() -> None:
     torch.manual_seed(3)
     derive(architecture(lambda: Packed(8)))
     assert torch.rand(1) == expected
+
+
+def test_derivation_leaves_the_configuration_alone() -> None:
+    """It is saved with the result, where a cache that was switched off would slow every generation."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    made = build_transformers(BertConfig(**sizes, vocab_size=40), "BertForMaskedLM")
+    assert derive(made) is not None
+    assert made.config.use_cache is True
 
 
 def test_fixing_axes_keeps_the_sizes() -> None:
