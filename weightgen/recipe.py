@@ -126,7 +126,7 @@ class TrainingRecipe(Recipe):
     accumulate: int = Field(1, ge=1, description="Micro-batches per step and process.")
     precision: Literal["no", "bf16", "fp16"] = Field("no", description="Mixed precision.")
     ema: float = Field(0.0, ge=0, lt=1, description="Decay of averaged weights, which are then scored; 0: none.")
-    augment: Literal["none", "crop", "crop-flip", "trivial"] = Field(
+    augment: Literal["none", "flip", "crop", "crop-flip", "trivial"] = Field(
         "crop-flip", description="Image augmentation: padded crops, flips, or TrivialAugment."
     )
     image_size: int | None = Field(None, ge=1, description="Side in pixels, for models that take any size.")

@@ -66,6 +66,7 @@ def train_one(recipe: TrainRecipe, out: Path, *, force: bool = False, progress: 
             own = recipe.model_copy(update={"out": None})
             evidence = {"metric": task.metric.name, "split": "test", "items": len(test), "value": value}
             with publish(out, force) as staged:
+                task.configure(architecture.model)
                 save_model(trained.model, architecture, staged.path)
                 copy_sidecars(directory, None, staged.path, None)
                 (staged.path / "recipe.yaml").write_text(own.to_yaml(), encoding="utf-8")

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import broadcast_object_list, send_to_device, set_seed
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
 from weightgen.checkpoint import publish
 from weightgen.data_order import StepBatches
-from weightgen.errors import UsageError
+from weightgen.errors import InputError, UsageError, printable
 from weightgen.interruption import Interrupted, stop_requests
 from weightgen.models.jsonfile import read_json
 from weightgen.optimizer import make_optimizer, make_scheduler
@@ -246,10 +247,21 @@ class _Loop:
         assert self.states is not None
         accelerator, where = self.accelerator, state_directory(self.states, self.step)
         with ExitStack() as stack:
-            staged = stack.enter_context(publish(where, force=True)) if accelerator.is_main_process else None
+            # Weights, and Adam's two moments of them.
+            needed = 3 * sum(p.numel() * p.element_size() for p in self.model.parameters())
+            main = accelerator.is_main_process
+            staged = stack.enter_context(publish(where, force=True, needed=needed)) if main else None
             path = [str(staged.path) if staged else ""]
             broadcast_object_list(path)
-            accelerator.save_state(path[0])
+            try:
+                accelerator.save_state(path[0])
+            except (RuntimeError, SafetensorError) as error:  # what torch and safetensors make of a full disk
+                kept = f" {self.last_saved} is kept." if self.last_saved else ""
+                reason = printable(str(error).splitlines()[0])
+                raise InputError(
+                    f"{where}: the state could not be written: {reason}.{kept}\n"
+                    "Free some space, and repeat the command to go on."
+                ) from error
             if staged is not None:
                 found = {"settings": self._record(), "step": self.step, "seconds": self.seconds, "losses": self.losses}
                 open_sum = {"loss_sum": float(self.loss_sum), "loss_steps": self.loss_steps}

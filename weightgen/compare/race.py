@@ -39,13 +39,12 @@ def race(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> 
     diverged), InputError (broken files, a killed worker), Interrupted.
     """
     recipe = recipe.model_copy(update={"out": None, "threads": recipe.threads or 1})
-    out.mkdir(parents=True, exist_ok=True)
+    _same_race(recipe, out)
+    setup = set_up(recipe)
+    baseline = _baseline(setup)
+    for start in setup.starts:
+        setup.task.check(start.model(setup.architecture, recipe.seed))
     with hold(out):
-        _same_race(recipe, out)
-        setup = set_up(recipe)
-        baseline = _baseline(setup)
-        for start in setup.starts:
-            setup.task.check(start.model(setup.architecture, recipe.seed))
         if is_main_process():
             write_file(out / SAVED, recipe.to_yaml().encode())
         budgets = [_budget(recipe, setup, s) for s in setup.starts]
@@ -151,7 +150,7 @@ def _results(recipe: CompareRecipe, setup: Setup, schedule: _Schedule, baseline:
 def _same_race(recipe: CompareRecipe, out: Path) -> None:
     """Refuse to go on with a race that was another one."""
     if not (out / SAVED).is_file():
-        strangers = [p.name for p in out.iterdir()]
+        strangers = [p.name for p in out.iterdir()] if out.exists() else []
         if strangers:
             raise UsageError(
                 f"{printable(str(out))}: holds no race ('{printable(strangers[0])}' is there). "

@@ -36,15 +36,16 @@ def _image_batches(source: Source, folder: Path, samples: int) -> Iterator[Mappi
     if source.architecture.library == "timm":
         from timm.data import create_transform, resolve_model_data_config
 
-        transform = create_transform(**resolve_model_data_config(source.architecture.model), is_training=False)
-        key = "x"
+        options = resolve_model_data_config(source.architecture.model)
+        transform = create_transform(**options, is_training=False)
+        key, mode = "x", "L" if options["input_size"][0] == 1 else "RGB"
     else:
         from transformers import AutoImageProcessor
 
         if source.directory is None:
             raise UsageError("calibrating on images needs the source's preprocessor_config.json: pass its directory")
         processor = AutoImageProcessor.from_pretrained(source.directory)
-        key = "pixel_values"
+        key, mode = "pixel_values", "RGB"
 
         def transform(image: Any) -> torch.Tensor:
             return processor(images=image, return_tensors="pt")["pixel_values"][0]  # type: ignore[no-any-return]
@@ -54,7 +55,7 @@ def _image_batches(source: Source, folder: Path, samples: int) -> Iterator[Mappi
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                ready.append(transform(Image.open(file).convert("RGB")))
+                ready.append(transform(Image.open(file).convert(mode)))
         except (OSError, UnidentifiedImageError) as error:
             raise InputError(f"{printable(str(file))}: not a readable image") from error
         if len(ready) == BATCH or file is files[-1]:

@@ -13,7 +13,7 @@ from weightgen.models.architecture import Architecture
 from weightgen.tasks.images import load_images
 from weightgen.tasks.task import Batch, Metric, Split, Task
 
-Augment = Literal["none", "crop", "crop-flip", "trivial"]
+Augment = Literal["none", "flip", "crop", "crop-flip", "trivial"]
 HELD_OUT = 2000
 """Training images held out for `tune` and `validation` together, or a fifth of them where they are few."""
 
@@ -72,6 +72,15 @@ class Classify(Task):
 
     def scores(self, outputs: Any, batch: Batch) -> torch.Tensor:
         return torch.eq(outputs.argmax(-1), batch["labels"])
+
+    def configure(self, model: torch.nn.Module) -> None:
+        known: Any = getattr(model, "pretrained_cfg", None)
+        if isinstance(known, dict):  # timm's: its transforms then prepare images as this training did
+            for word in ("tag", "hf_hub_id", "url", "license", "test_input_size", "test_crop_pct"):
+                known.pop(word, None)  # of the published weights, which these are not
+            known["input_size"] = (self.channels, self.size, self.size)
+            known["mean"], known["std"] = (self._mean,) * self.channels, (self._deviation,) * self.channels
+            known["crop_pct"], known["interpolation"] = 1.0, "bicubic"
 
     def check(self, model: torch.nn.Module) -> None:
         images = torch.zeros(2, self.channels, self.size, self.size)
@@ -143,6 +152,7 @@ def _augmentation(name: Augment, size: int) -> Any:
     crop = v2.RandomCrop(size, padding=max(1, size // 8))
     known = {
         "none": None,
+        "flip": v2.RandomHorizontalFlip(),
         "crop": crop,
         "crop-flip": v2.Compose([crop, v2.RandomHorizontalFlip()]),
         "trivial": v2.Compose([v2.RandomHorizontalFlip(), v2.TrivialAugmentWide()]),

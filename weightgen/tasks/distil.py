@@ -50,6 +50,9 @@ class Distilled(Task):
         except UsageError as error:
             raise UsageError(f"the teacher does not fit the task: {error}") from error
 
+    def configure(self, model: torch.nn.Module) -> None:
+        self._task.configure(model)
+
     def place(self, device: torch.device) -> None:
         self._task.place(device)
         self._teacher.to(device)

@@ -61,9 +61,9 @@ def load_images(data: str) -> Images:
             f"could not reach the hub for the dataset '{printable(data)}' ({type(error).__name__})\n"
             "Download it elsewhere and pass its folder of images."
         ) from error
-    except (datasets.exceptions.DatasetsError, datasets.exceptions.DataFilesNotFoundError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
+    except (datasets.exceptions.DatasetsError, FileNotFoundError, ValueError) as error:
+        if isinstance(error.__cause__, InputError):  # raised by us, while `datasets` drew rows from a file
+            raise error.__cause__ from None
         reason = printable((str(error).splitlines() or [type(error).__name__])[0])
         raise InputError(f"{printable(data)}: no usable images: {reason}") from error
     return _described(tables, data)

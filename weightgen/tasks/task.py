@@ -64,5 +64,8 @@ class Task(ABC):
         """Return over how many terms `loss` is a mean: items, or predicted tokens."""
         return len(next(iter(batch.values())))
 
+    def configure(self, model: torch.nn.Module) -> None:  # noqa: B027 - most configurations say nothing of data
+        """Write into a model's configuration what its library needs to prepare such data."""
+
     def place(self, device: torch.device) -> None:  # noqa: B027 - most tasks hold no tensors
         """Move what the task itself holds (a teacher) to a device."""
