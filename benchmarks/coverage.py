@@ -2,56 +2,32 @@
 
     python benchmarks/coverage.py --out benchmarks/coverage.md
 
-timm: every architecture against the next smaller one of its class and module. transformers: model types with
-a tiny configuration against half its width and depth. No weights are read: plans need shapes only. Pairs of
-classes without a table are derived, the smallest pair of each class, since a derivation runs the real networks.
+timm: every architecture against the nearest smaller one of its class that has no size above its own and no kind of
+parameter of its own; one without such a partner is in no pair. transformers: model types with a tiny configuration
+against half its width and depth. No weights are read: plans need shapes only. Where no table covers a pair, its axes
+are derived, which runs the real networks: without --all only for the smallest pair of each class and structure.
 Without --all, modules other than those of MAIN are represented by a few of their architectures.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import logging
 import multiprocessing
 import platform
-import re
 import signal
 import sys
 import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TYPES = re.findall(
-    r"\S+",
-    """
-albert apertus arcee bamba bart bert bert-generation big_bird bigbird_pegasus biogpt bitnet blenderbot bloom
-camembert canine clip clip_text_model clip_vision_model codegen cohere cohere2 convbert convnext convnextv2 cpmant
-ctrl cvt data2vec-text data2vec-vision dbrx deberta deberta-v2 deepseek_v2 deepseek_v3 deit diffllama dinov2
-dinov2_with_registers distilbert doge dots1 electra ernie ernie4_5 esm exaone4 falcon falcon_h1 falcon_mamba
-flaubert fnet focalnet fsmt funnel gemma gemma2 gemma3_text glm glm4 gpt2 gpt_bigcode gpt_neo gpt_neox
-gpt_neox_japanese gpt_oss gptj granite granitemoe helium hgnet_v2 hiera hunyuan_v1_dense ibert ijepa imagegpt jamba
-jetmoe layoutlm led levit lfm2 llama longformer longt5 luke m2m_100 mamba mamba2 marian mbart megatron-bert minimax
-ministral mistral mixtral mobilebert mobilenet_v1 mobilenet_v2 mobilevit mobilevitv2 modernbert mpnet mpt mra mt5
-mvp nemotron nllb-moe nystromformer olmo olmo2 olmo3 olmoe opt pegasus pegasus_x persimmon phi phi3 phimoe plbart
-poolformer prophetnet pvt pvt_v2 qwen2 qwen2_moe qwen3 qwen3_moe qwen3_next recurrent_gemma regnet rembert resnet
-roberta roberta-prelayernorm roc_bert roformer rwkv seed_oss segformer siglip siglip_text_model siglip_vision_model
-smollm3 splinter squeezebert stablelm starcoder2 swiftformer swin swinv2 switch_transformers t5 t5gemma umt5 vit
-vit_mae vit_msn vitdet wav2vec2 whisper xglm xlm xlm-roberta xlm-roberta-xl xlnet xmod yolos yoso zamba zamba2
-""",
-)
-SIZES = {"hidden_size": 64, "d_model": 64, "n_embd": 64, "dim": 64, "emb_dim": 64, "embed_dim": 64, "d_kv": 16}
-HALVED = {**SIZES, "intermediate_size": 128, "ffn_dim": 128, "n_inner": 128, "d_ff": 128, "hidden_dim": 128}
-HALVED |= {"encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "ffn_hidden_size": 128, "moe_intermediate_size": 64}
-HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads", "decoder_attention_heads")
-GROUPS = ("num_key_value_heads",)
-LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers")
-MAIN = ("vision_transformer", "convnext", "resnet")
-PER_MODULE = 4
+from timm_pairs import MAIN, PER_MODULE, timm_pairs
+from tiny_configs import TYPES, tiny_config
+
 RESULTS = ("table", "derived", "shape", "refused", "out of time", "not built")
 
 
@@ -132,72 +108,6 @@ def _alarm(*_: Any) -> None:
     raise _TimeUp
 
 
-def measure(name: str) -> tuple[str, str, str, int]:
-    """Return (architecture, class, module, parameters); the class is empty where it cannot be built."""
-    import timm
-    import torch
-
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
-    try:
-        with torch.device("meta"):
-            model = timm.create_model(name, pretrained=False)
-    except Exception:  # those that need values while they are built are tried again, on the CPU, when planned
-        return name, "", "", 0
-    count = sum(p.numel() for p in model.parameters())
-    return name, type(model).__name__, type(model).__module__.rpartition(".")[2], count
-
-
-def architectures(everything: bool) -> list[str]:
-    """Return timm's architectures, or those that stand for their module."""
-    import timm
-
-    chosen = []
-    for module in timm.list_modules():
-        names = timm.list_models(module=module)
-        step = 1 if everything or module in MAIN else max(1, len(names) // PER_MODULE)
-        chosen += names[::step]
-    return chosen
-
-
-def timm_pairs(pool: Any, most: float, everything: bool) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (class, module, larger, next smaller) of timm's architectures up to `most` parameters."""
-    groups: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
-    for name, kind, module, count in pool.imap_unordered(measure, architectures(everything), chunksize=4):
-        if not kind:
-            print(f"{name}: not built on the meta device, left out", file=sys.stderr)
-        elif count <= most:
-            groups[kind, module].append((count, name))
-    for (kind, module), members in sorted(groups.items()):
-        members.sort()
-        for (n, small), (m, large) in itertools.pairwise(members):
-            if n < m:
-                yield kind, module, large, small
-
-
-def transformers_config(kind: str, half: bool) -> Any:
-    """Return a tiny configuration of a model type, or its half."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.for_model(kind)
-    for part in (config, *(getattr(config, n, None) for n in ("text_config", "vision_config"))):
-        if part is None:
-            continue
-        divisor = 2 if half else 1
-        wanted: dict[str, int] = {k: v // divisor for k, v in HALVED.items()}
-        wanted |= dict.fromkeys((*HEADS, *LAYERS), 4 // divisor) | dict.fromkeys(GROUPS, 2 // divisor)
-        wanted |= {"head_dim": 16, "vocab_size": 300, "num_local_experts": 4, "num_experts": 4, "n_routed_experts": 4}
-        for key, value in wanted.items():
-            if isinstance(getattr(part, key, None), int):
-                setattr(part, key, value)
-        if isinstance(getattr(part, "layer_types", None), list):
-            part.layer_types = part.layer_types[: 4 // divisor]
-        for key in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
-            if isinstance(getattr(part, key, None), int):
-                setattr(part, key, 1)
-    return config
-
-
 def work(job: Job) -> Outcome:
     """Plan one pair within its time."""
     from weightgen.models.architecture import build, build_transformers
@@ -214,7 +124,7 @@ def work(job: Job) -> Outcome:
         if library == "timm":
             source, target = (build(Reference(n, "timm", n), {}) for n in (large, small))
         else:
-            source, target = (build_transformers(transformers_config(kind, half)) for half in (False, True))
+            source, target = (build_transformers(tiny_config(kind, half)) for half in (False, True))
         result = "refused"
         result, why = plan_pair(source, target, derive)
     except _TimeUp:
@@ -229,19 +139,21 @@ def work(job: Job) -> Outcome:
 
 def jobs(options: argparse.Namespace, pool: Any) -> list[Job]:
     """Return the pairs, those with a table first: derivations take longest."""
-    from weightgen.models.families import TIMM, TRANSFORMERS
+    from weightgen.models.families import TRANSFORMERS
 
     derive, seconds = not options.no_derive, options.timeout
-    known: list[Job] = [("transformers", t, "", "", derive and t not in TRANSFORMERS, seconds) for t in TYPES]
-    unknown: list[Job] = []
-    seen: Counter[tuple[str, str]] = Counter()
-    for kind, module, large, small in timm_pairs(pool, options.most * 1e6, options.all):
-        seen[kind, module] += 1
-        if kind in TIMM:
-            known.append(("timm", kind, large, small, False, seconds))
-        elif options.all or seen[kind, module] == 1:
-            unknown.append(("timm", kind, large, small, derive, seconds))
-    return sorted(known, key=lambda job: job[4]) + unknown
+    from_configs: list[Job] = [("transformers", t, "", "", derive and t not in TRANSFORMERS, seconds) for t in TYPES]
+    covered: list[Job] = []
+    uncovered: list[Job] = []
+    seen: set[tuple[str, str, frozenset[str]]] = set()
+    for large, small in timm_pairs(pool, options.most * 1e6, options.all):
+        structure = large.kind, large.module, small.structure
+        if large.covered:
+            covered.append(("timm", large.kind, large.name, small.name, False, seconds))
+        elif options.all or structure not in seen:
+            uncovered.append(("timm", large.kind, large.name, small.name, derive, seconds))
+        seen.add(structure)
+    return sorted(covered + from_configs, key=lambda job: job[4]) + uncovered
 
 
 def report(outcomes: Iterable[Outcome], command: str, sampled: bool, unreached: int) -> str:
@@ -259,11 +171,11 @@ def report(outcomes: Iterable[Outcome], command: str, sampled: bool, unreached: 
     if sampled:
         lines.append(
             f"Sampled: all architectures of {', '.join(MAIN)}; of timm's other modules about {PER_MODULE} each, and of "
-            "classes without a table only the smallest pair."
+            "those without a table only the smallest pair of each class and structure."
         )
     lines.append("The limit of time is this script's: the library itself has none, and might derive such a pair.")
     if unreached:
-        lines.append(f"{unreached} pairs, all of classes without a table, were not reached within the time given.")
+        lines.append(f"{unreached} pairs, none of them covered by a table, were not reached within the time given.")
     lines += ["", "| library | pairs | " + " | ".join(RESULTS) + " |", "|---|" + "---|" * (len(RESULTS) + 1)]
     for library in ("timm", "transformers"):
         own = Counter(o.result for o in found if o.library == library)

@@ -34,7 +34,7 @@ def test_a_target_of_no_size(command: Command, llama: Path, vit: Path) -> None:
 
 
 def test_different_families(command: Command, llama: Path, vit: Path) -> None:
-    command("subclone", "--src", llama, "--dst", "vit-tiny").refused(2, "different families")
+    command("subclone", "--src", llama, "--dst", "vit-tiny").refused(2, "different families", "a timm one")
     command("subclone", "--src", llama, "--dst", "bert-tiny").refused(2, "different families")
     words = ("subclone", *VIT, "--src-weights", vit, "--dst")
     command(*words, "resnet-18").refused(2, "different families")

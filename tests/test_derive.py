@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 import timm
 import torch
+from transformers import BertConfig
 
-from weightgen.models.architecture import Architecture, describe
+from weightgen.errors import CoverageError
+from weightgen.models.architecture import Architecture, build_transformers, describe
 from weightgen.models.axes import Axis, Kind
 from weightgen.models.derive import _only, _proven, derive, derive_pair
 from weightgen.models.layout import Layout
 from weightgen.models.unify import axis, cut, product, resolve, split, unify
+from weightgen.pipeline import find_layouts
 
 
 def architecture(make) -> Architecture:
@@ -104,6 +107,21 @@ def test_an_axis_that_the_output_does_not_depend_on_is_not_proven() -> None:
     assert not any("halves" in name for name in free(layout))
 
 
+def test_a_model_that_contradicts_its_table_is_derived() -> None:
+    """timm's test_resnet mixes kinds of blocks, which the table of ResNets reads as one kind."""
+
+    def made(**sizes: object) -> Architecture:
+        return architecture(lambda: timm.create_model("test_resnet", **sizes))
+
+    source, target = made(), made(layers=(1, 1, 1, 1), channels=(16, 24, 32, 48))
+    with pytest.raises(CoverageError, match="the timm ResNet table reads it as"):
+        source.layout()
+    pair, why = find_layouts(source, target)
+    assert pair is not None
+    assert "the timm ResNet table reads it as" in why
+    assert pair[0].family.name == "derived axes"
+
+
 def test_models_that_fail_are_left_to_the_caller() -> None:
     class Broken(Packed):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -119,6 +137,14 @@ def test_derivation_leaves_the_random_state_alone() -> None:
     torch.manual_seed(3)
     derive(architecture(lambda: Packed(8)))
     assert torch.rand(1) == expected
+
+
+def test_derivation_leaves_the_configuration_alone() -> None:
+    """It is saved with the result, where a cache that was switched off would slow every generation."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    made = build_transformers(BertConfig(**sizes, vocab_size=40), "BertForMaskedLM")
+    assert derive(made) is not None
+    assert made.config.use_cache is True
 
 
 def test_fixing_axes_keeps_the_sizes() -> None:

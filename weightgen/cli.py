@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from weightgen import __version__
 from weightgen.commands.compare import compare
 from weightgen.commands.models import models
+from weightgen.commands.report import report
 from weightgen.commands.run import run
 from weightgen.commands.subclone import subclone
 from weightgen.commands.train import train
@@ -23,6 +24,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "subclone": subclone,
     "train": train,
     "compare": compare,
+    "report": report,
     "run": run,
     "verify": verify,
     "models": models,

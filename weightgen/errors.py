@@ -34,7 +34,7 @@ class NetworkError(WeightgenError):
 
 
 class CoverageError(UsageError):
-    """A parameter that the axis table of its family does not cover."""
+    """A parameter that the axis table of its family does not cover, or contradicts."""
 
 
 def printable(text: str, limit: int = 120) -> str:

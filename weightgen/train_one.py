@@ -24,7 +24,7 @@ from weightgen.settings import Settings
 from weightgen.sidecars import copy_sidecars
 from weightgen.starts import Start, architecture_of, parse_start
 from weightgen.tasks import make_task
-from weightgen.training import Progress, is_main_process, score, train
+from weightgen.training import Progress, end, is_main_process, score, train
 
 MARKS = 10
 
@@ -80,6 +80,7 @@ def train_one(recipe: TrainRecipe, out: Path, *, force: bool = False, progress: 
                     versions=versions(architecture.library),
                 )
             shutil.rmtree(work, ignore_errors=True)
+    end()
     return Made(out, task.metric.name, value, recipe.steps, trained.seconds)
 
 

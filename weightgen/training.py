@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +18,19 @@ from torch.utils.data import DataLoader
 
 from weightgen.checkpoint import publish
 from weightgen.data_order import StepBatches
-from weightgen.errors import CheckError, UsageError
+from weightgen.errors import UsageError
 from weightgen.interruption import Interrupted, stop_requests
 from weightgen.models.jsonfile import read_json
+from weightgen.optimizer import make_optimizer, make_scheduler
 from weightgen.retention import newest_complete, retain, state_directory
 from weightgen.settings import Settings, differences
 from weightgen.tasks.task import Batch, Split, Task
+from weightgen.trained import Diverged, Trained
 
 LOOK = 10
 """On a GPU, steps between two looks at whether the loss is finite: every look waits for the device."""
 Progress = Callable[[int, int, str], None]
 """Called with (steps done, steps in all, what to show beside them)."""
-
-
-class Diverged(CheckError):
-    """The loss is no longer finite (exit 1)."""
-
-    def __init__(self, step: int, rate: float, kept: Path | None, curve: np.ndarray) -> None:
-        where = f" The last good state is {kept}." if kept else ""
-        super().__init__(
-            f"the loss was not finite at step {step} (learning rate {rate:g}).{where}\nTry a lower --lr, or --clip."
-        )
-        self.step, self.curve = step, curve
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training run leaves behind."""
-
-    model: torch.nn.Module
-    """Unwrapped, on its device; the averaged weights where `ema` was asked for."""
-    curve: np.ndarray
-    """Scores of the validation items at each mark, (marks, items)."""
-    seconds: float
-    """Time in training steps, earlier parts of a resumed run included."""
-    losses: list[float]
-    """Mean training loss between marks."""
 
 
 def train(
@@ -78,19 +54,29 @@ def train(
 
 def score(model: torch.nn.Module, task: Task, split: Split) -> np.ndarray:
     """Return the scores of all items of a split, (items,), computed by all processes together."""
-    accelerator = Accelerator()
+    accelerator = _accelerator()
     task.place(accelerator.device)
     return _score(accelerator, model.to(accelerator.device), task, split)
 
 
 def wait_for_everyone() -> None:
     """Wait until every process of the launch has come here."""
-    Accelerator().wait_for_everyone()
+    _accelerator().wait_for_everyone()
+
+
+def end() -> None:
+    """Leave the launch that this process was started by; the last thing a command does."""
+    _accelerator().end_training()
 
 
 def is_main_process() -> bool:
     """Whether this process is the one that speaks and writes."""
-    return bool(Accelerator().is_main_process)
+    return bool(_accelerator().is_main_process)
+
+
+def _accelerator(**options: Any) -> Accelerator:
+    # Where there is no GPU, Accelerate joins the processes of a launch only when it is told that the CPU is meant.
+    return Accelerator(cpu=not torch.accelerator.is_available(), **options)
 
 
 def _score(accelerator: Accelerator, model: torch.nn.Module, task: Task, split: Split) -> np.ndarray:
@@ -121,7 +107,7 @@ class _Loop:
         self, model: torch.nn.Module, task: Task, settings: Settings, states: Path | None, tracker: str | None
     ) -> None:
         logs = str(states.parent / "logs") if states is not None and tracker else None
-        self.accelerator = Accelerator(
+        self.accelerator = _accelerator(
             mixed_precision=settings.precision,
             dataloader_config=DataLoaderConfiguration(split_batches=True),  # the scheduler moves once a step
             log_with=tracker,
@@ -136,8 +122,8 @@ class _Loop:
             )
         task.place(self.accelerator.device)
         set_seed(settings.augment_seed + self.accelerator.process_index)
-        optimizer = _optimizer(model, settings)
-        scheduler = _scheduler(optimizer, settings)
+        optimizer = make_optimizer(model, settings)
+        scheduler = make_scheduler(optimizer, settings)
         self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model.train(), optimizer, scheduler)
         self.averaged = None
         if settings.ema:
@@ -166,7 +152,10 @@ class _Loop:
             self.accelerator.num_processes,
         )
         steps = range(self.step, settings.steps)
-        loader = DataLoader(data, sampler=steps, batch_size=None, num_workers=settings.loader_workers)
+        # A generator of its own: from the global one a loader draws once at its start, and a resumed run starts twice.
+        loader = DataLoader(
+            data, sampler=steps, batch_size=None, num_workers=settings.loader_workers, generator=torch.Generator()
+        )
         saved_at = self.step
         with stop_requests() as request:
             self._mark(progress)
@@ -185,7 +174,7 @@ class _Loop:
                     saved_at = self.step
                 if stop and self.step < settings.steps:
                     raise Interrupted(f"stopped at step {self.step} of {settings.steps}")
-        self.accelerator.end_training()
+        self._end_trackers()
         model = self.averaged.module if self.averaged is not None else self.accelerator.unwrap_model(self.model)
         return Trained(model, self._curve(), self.seconds, self.losses)
 
@@ -219,7 +208,7 @@ class _Loop:
 
     def _check_finite(self) -> None:
         if not bool(torch.isfinite(self.accelerator.reduce(self.loss_sum, "sum"))):
-            self.accelerator.end_training()
+            self._end_trackers()
             raise Diverged(self.step, self.settings.learning_rate, self.last_saved, self._curve())
 
     def _mark(self, progress: Progress) -> None:
@@ -241,6 +230,10 @@ class _Loop:
         metric = f"{self.task.metric.name} {float(self.task.metric.of(self.curve[-1])):.4g}" if self.curve else ""
         rate = f"{self.step * self.settings.batch_size / self.seconds:.0f} items/s" if self.seconds else ""
         return "  ".join(t for t in (metric, rate) if t)
+
+    def _end_trackers(self) -> None:
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
 
     def _record(self) -> dict[str, Any]:
         # Sums over other numbers of threads or processes round differently.
@@ -291,20 +284,3 @@ class _Loop:
         self.loss_steps = saved["loss_steps"]
         self.curve = list(np.load(found / "curve.npy", allow_pickle=False))
         self.last_saved = found
-
-
-def _optimizer(model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-
-
-def _scheduler(optimizer: torch.optim.Optimizer, settings: Settings) -> torch.optim.lr_scheduler.LRScheduler:
-    from transformers import get_scheduler
-
-    warm = round(settings.warmup * settings.steps)
-    found: torch.optim.lr_scheduler.LRScheduler = get_scheduler(settings.schedule, optimizer, warm, settings.steps)
-    return found

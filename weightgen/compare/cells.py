@@ -25,12 +25,12 @@ def columns(results: Results) -> dict[str, str]:
     """Return the columns of the table, key -> heading."""
     metric = results["task"]["metric"]["name"]
     return {
-        "learning_rate": "Learning rate",
-        **{word: "Before training" if word == "0" else f"At {word}" for word in MILESTONES},
         "test": f"Test {metric}",
         "difference": f"Difference to {results['baseline']}",
         "speedup": "Speed-up",
         "speedup_best": "Speed-up to best",
+        **{word: "Before training" if word == "0" else f"At {word}" for word in MILESTONES},
+        "learning_rate": "Learning rate",
         "flops": "Compute",
         "seconds": "Time",
     }
@@ -40,15 +40,15 @@ def cells(start: StartFields, results: Results) -> dict[str, Cell]:
     """Return the row of one start, by column."""
     budget = start["curve"]["steps"][-1]
     flops = start["flops_making"] + start["flops_per_step"] * budget
-    making = f"{operations(start['flops_making'])} of it making the start" if start["flops_making"] else ""
+    making = f"start: {operations(start['flops_making'])}" if start["flops_making"] else ""
     difference = start["difference"]
     return {
-        "learning_rate": Cell(rate(start["learning_rate"]), "", start["learning_rate"]),
-        **{word: _metric(dict(start["milestones"])[word]) for word in MILESTONES},
         "test": _metric(start["test"]),
         "difference": Cell(NOTHING) if difference is None else _difference(difference),
         "speedup": _speedup(start, results, "speedup"),
         "speedup_best": _speedup(start, results, "speedup_best"),
+        **{word: _metric(dict(start["milestones"])[word]) for word in MILESTONES},
+        "learning_rate": Cell(rate(start["learning_rate"]), "", start["learning_rate"]),
         "flops": Cell(operations(flops), making, flops),
         "seconds": Cell(duration(start["seconds"]), "", start["seconds"]),
     }

@@ -11,7 +11,7 @@ from weightgen.errors import UsageError, did_you_mean, printable
 
 ACTIVE = re.compile(r"[\\`*_\[\]<>#|~$&@]|:(?=//)")
 """What Markdown, HTML in it, formulas, mentions and links are made of."""
-CARD = ("learning_rate", "0", "10 %", "100 %", "test", "difference", "speedup")
+CARD = ("test", "difference", "speedup", "0", "10 %", "100 %", "learning_rate")
 
 
 def evidence(results: Results, start_name: str) -> str:
@@ -23,7 +23,7 @@ def evidence(results: Results, start_name: str) -> str:
     against = [s for s in results["starts"] if s["name"] == results["baseline"] and s is not start]
     return f"""## Evidence
 
-{_subject(results)}: {found(start)}
+{_subject(results)}. {found(start)}
 
 {markdown_table(results, [start, *against])}
 
@@ -46,7 +46,7 @@ def markdown_table(results: Results, starts: Iterable[StartFields]) -> str:
 def found(start: StartFields) -> str:
     """Return the sentence of a start, with its name."""
     diverged = f"; diverged with seed {', '.join(map(str, start['diverged']))}" if start["diverged"] else ""
-    return f"**{escaped(start['name'])}** {escaped(start['sentence'])}{diverged}."
+    return f"**{escaped(start['name'])}**: {escaped(start['sentence'])}{diverged}."
 
 
 def section(results: Results) -> str:

@@ -23,7 +23,8 @@ from weightgen.starts import Start, architecture_of, parse_starts
 from weightgen.tasks import make_task
 from weightgen.tasks.task import Split, Task
 from weightgen.train_one import data_directory, set_threads, settings_of
-from weightgen.training import Diverged, is_main_process, score, train, wait_for_everyone
+from weightgen.trained import Diverged
+from weightgen.training import is_main_process, score, train, wait_for_everyone
 
 TUNING = 1000
 """Added to the seeds of learning-rate trials, which must not share their luck with the runs that count."""

@@ -27,7 +27,7 @@ from weightgen.recipe import CompareRecipe, load_recipe
 from weightgen.settings import differences
 from weightgen.starts import Start
 from weightgen.train_one import environment, versions
-from weightgen.training import Progress, is_main_process
+from weightgen.training import Progress, end, is_main_process
 
 SAVED = "recipe.yaml"
 
@@ -69,6 +69,7 @@ def race(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> 
         if is_main_process():
             write_file(out / NAME, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
             write_report([results], out)
+    end()
     return results
 
 

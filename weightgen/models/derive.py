@@ -78,6 +78,7 @@ def _guess(architecture: Architecture) -> tuple[dict[str, Any], dict[str, Dims]]
     from weightgen.models.trace import trace
 
     model = copy.deepcopy(architecture.model).eval()
+    _without_cache(model)
     failure: Exception = ValueError("no input is known for this model")
     for inputs in _candidates(architecture):
         try:
@@ -86,6 +87,13 @@ def _guess(architecture: Architecture) -> tuple[dict[str, Any], dict[str, Dims]]
         except Exception as error:  # a size that the model refuses, in whatever way: try the next
             failure = error
     raise failure
+
+
+def _without_cache(model: torch.nn.Module) -> None:
+    """Switch off the cache of a copy of a model: it is no output of the network, its axes are internal ones."""
+    config: Any = getattr(model, "config", None)
+    if hasattr(config, "use_cache"):
+        config.use_cache = False
 
 
 def _candidates(architecture: Architecture) -> list[dict[str, Any]]:
@@ -112,10 +120,6 @@ def _candidates(architecture: Architecture) -> list[dict[str, Any]]:
     vocabulary = config.get_text_config().vocab_size
     ids = torch.randint(min(10, vocabulary - 1), vocabulary, (2, 9), generator=generator)
     decoder = {"decoder_input_ids": ids[:, :7]} if getattr(config, "is_encoder_decoder", False) else {}
-    # A cache is no output of the network: its axes are internal ones.
-    caching = {"use_cache": False} if hasattr(config, "use_cache") and hasattr(config, "num_hidden_layers") else {}
-    if caching:
-        architecture.config.use_cache = False
     return [{key: ids, **decoder}]
 
 
@@ -166,8 +170,7 @@ def _proven(architecture: Architecture, inputs: Mapping[str, Any], layout: Layou
     model = architecture.make() if architecture.make is not None else copy.deepcopy(architecture.model)
     if next(model.parameters()).is_meta:
         return None
-    if hasattr(model, "config") and hasattr(model.config, "use_cache"):
-        model.config.use_cache = False
+    _without_cache(model)
     _fill(model)
     model = model.eval().double()
     # Tensors that the output does not depend on show nothing: their axes cannot be proven.

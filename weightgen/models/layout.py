@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from weightgen.errors import CoverageError, UsageError, printable
+from weightgen.errors import CoverageError, printable
 from weightgen.models.axes import CONSTANTS, RIGID_CAPTURES, Axis, Dim, Kind, Term, dim_text
 from weightgen.models.grammar import dimensions, name_regex, parse
 
@@ -69,7 +69,7 @@ class Layout:
 def bind(family: Family, shapes: Mapping[str, tuple[int, ...]], model: Any, prefix: str = "") -> Layout:
     """Bind a family's table to a model of given parameter shapes.
 
-    Raises CoverageError naming the parameters that no line covers, UsageError where shapes contradict the table.
+    Raises CoverageError naming the parameters that no line covers, or whose shapes contradict their line.
     """
     matched: dict[str, tuple[str, str, re.Match[str]]] = {}
     uncovered, ignored = [], []
@@ -152,11 +152,11 @@ def _solve(
             else:
                 fits = constant == total
             if not fits:
-                raise UsageError(
+                raise CoverageError(
                     f"{printable(name)}: dimension {i} has {total} entries, but the {family.name} table reads it as "
                     f"{dim_text(dim)} = {' + '.join('x'.join(str(sizes.get(a)) for a in t) for t in dim)}"
                 )
         if len(waiting) == len(pending):
             name, i, dim = waiting[0]
-            raise UsageError(f"{printable(name)}: the sizes in {dim_text(dim)} cannot be told from the shapes")
+            raise CoverageError(f"{printable(name)}: the sizes in {dim_text(dim)} cannot be told from the shapes")
         pending = waiting

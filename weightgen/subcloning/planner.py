@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from weightgen.errors import UsageError, printable
+from weightgen.errors import UsageError
 from weightgen.models.architecture import Architecture
 from weightgen.models.axes import RIGID_CAPTURES, Axis, Dim, Kind, Term
 from weightgen.models.layout import Layout, TensorAxes
@@ -205,7 +205,7 @@ def _plan_tensor(
     source_shape = source_shape[: len(shape)]
     dims = axes.dims
     if method.heads == "flat":
-        dims = tuple(_flatten(d, source_shape[i], shape[i], chooser, decisions, axes.name) for i, d in enumerate(dims))
+        dims = tuple(_flatten(d, source_shape[i], shape[i], chooser, decisions) for i, d in enumerate(dims))
     resample = tuple(dict.fromkeys(a.kind.value for a in used if a in decisions.resampled))
     scale = _scale(axes, source_shape, shape) if method.scale == "fan-in" else 1.0
     selections = decisions.selections
@@ -245,13 +245,11 @@ def _scale(axes: TensorAxes, source: tuple[int, ...], target: tuple[int, ...]) -
     return float(ratio**0.5)
 
 
-def _flatten(dim: Dim, source: int, target: int, chooser: Chooser, decisions: _Decisions, tensor: str) -> Dim:
+def _flatten(dim: Dim, source: int, target: int, chooser: Chooser, decisions: _Decisions) -> Dim:
     """Replace a product or concatenation by one plain axis, as the published rule of weight selection has it."""
     kinds = {a.kind for term in dim for a in term}
     if kinds & {*RESAMPLED, Kind.VOCAB, Kind.CLASSES, Kind.SEQUENCE} or (len(dim) == 1 and len(dim[0]) == 1):
         return dim
-    if target > source:
-        raise UsageError(f"{printable(tensor)}: the target needs {target} entries, the source has {source}")
     # The same indices wherever the same two widths meet: the paper's consistency.
     axis = Axis(f"flat:{source}->{target}")
     decisions.selections[axis] = Selection(axis, source, chooser(axis, source, target))

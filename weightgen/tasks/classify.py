@@ -14,7 +14,7 @@ from weightgen.tasks.images import load_images
 from weightgen.tasks.task import Batch, Metric, Split, Task
 
 Augment = Literal["none", "crop", "crop-flip", "trivial"]
-HELD_OUT = 5000
+HELD_OUT = 2000
 """Training images held out for `tune` and `validation` together, or a fifth of them where they are few."""
 
 

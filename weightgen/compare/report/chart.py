@@ -21,9 +21,15 @@ def look(results: Results, start: StartFields) -> str:
     return f"c{index % COLOURS} d{index % DASHES}"
 
 
+def falls_far(results: Results) -> bool:
+    """Tell whether the metric is one to bring down, by so much that its axis should be logarithmic."""
+    means = [v for s in results["starts"] for v in s["curve"]["mean"]]
+    return not results["task"]["metric"]["higher_is_better"] and max(means) > LOG_RATIO * min(means) > 0
+
+
 def chart(results: Results, width: int, height: int, log: bool) -> str:
     """Return an SVG of mean curves with their 95 % bands; `log` spreads the steps by their logarithm."""
-    left, right, top, bottom = 58, 14, 14, 46
+    left, right, top, bottom = 58, 22, 14, 46
     last = max(s["curve"]["steps"][-1] for s in results["starts"])
     x = Axis(0.0, max(last, 1), left, width - right, log, offset=1.0)
     low, high, spread = _range(results)
@@ -32,11 +38,11 @@ def chart(results: Results, width: int, height: int, log: bool) -> str:
         f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(_spoken(results))}" '
         f'data-left="{left}" data-right="{width - right}" data-last="{x.high:g}" data-log="{int(log)}">'
     ]
-    for tick in y.ticks(5):
+    for tick in y.ticks(7):
         at = y.at(tick)
         parts.append(f'<path class="grid" d="M{left} {at:.1f}H{width - right}"/>')
         parts.append(f'<text class="y" x="{left - 8}" y="{at + 4:.1f}">{tick:.6g}</text>')
-    for tick in x.ticks(max(width // 110, 3)):
+    for tick in x.ticks(width // 80):
         at = x.at(tick)
         parts.append(f'<path class="grid" d="M{at:.1f} {top}V{height - bottom}"/>')
         parts.append(f'<text class="x" x="{at:.1f}" y="{height - bottom + 18}">{_steps(tick)}</text>')
@@ -72,9 +78,8 @@ def _range(results: Results) -> tuple[float, float, bool]:
     """Return the ends of the metric's axis, and whether it is logarithmic."""
     curves = [s["curve"] for s in results["starts"]]
     low, high = min(min(c["low"]) for c in curves), max(max(c["high"]) for c in curves)
-    means = [v for c in curves for v in c["mean"]]
-    if min(means) > 0 and max(means) > LOG_RATIO * min(means):
-        return max(low, min(means) / 2), high, True
+    if falls_far(results):
+        return max(low, min(v for c in curves for v in c["mean"]) / 2), high, True
     room = 0.04 * ((high - low) or abs(high) or 1.0)
     return low - room, high + room, False
 

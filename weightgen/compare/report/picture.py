@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weightgen.compare.report.chart import COLOURS, DASHES, LOG_RATIO
+from weightgen.compare.report.chart import COLOURS, DASHES, falls_far
 from weightgen.compare.schema import Results
 from weightgen.errors import printable
 
@@ -25,12 +25,17 @@ PATTERNS: tuple[Any, ...] = (
     (0, (10, 3)),
 )
 
+FEW = 6
+"""Starts whose legend fits among the curves; that of more stands beside them."""
+
 
 def picture(results: Sequence[Results]) -> bytes:
     """Return a PNG with one panel per race, mean curves and their 95 % bands."""
-    figure = Figure(figsize=(8, 4.2 * len(results)), dpi=150, layout="constrained")  # no pyplot, no global state
+    heights = [max(4.2, 0.25 * len(race["starts"]) + 0.5) for race in results]  # a legend of many starts is high
+    figure = Figure(figsize=(8, sum(heights)), dpi=150, layout="constrained")  # no pyplot, no global state
+    grid = figure.add_gridspec(len(results), 1, height_ratios=heights)
     for index, race in enumerate(results):
-        _panel(figure.add_subplot(len(results), 1, index + 1), race)
+        _panel(figure.add_subplot(grid[index]), race)
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks
@@ -50,14 +55,15 @@ def _panel(axes: Axes, race: Results) -> None:
         (line,) = axes.plot(curve["steps"], curve["mean"], color=colour, linestyle=dash, linewidth=width)
         axes.fill_between(curve["steps"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
         lines.append(line)
-    means = [v for s in race["starts"] for v in s["curve"]["mean"]]
-    if min(means) > 0 and max(means) > LOG_RATIO * min(means):
+    if falls_far(race):
         axes.set_yscale("log")
     axes.set_xscale("symlog", linthresh=1)  # step 0 has a place
     axes.set_xlim(left=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    legend = axes.legend(lines, [printable(s["name"], 40) for s in race["starts"]], frameon=False)
+    names = [printable(s["name"], 30) for s in race["starts"]]
+    place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(names) > FEW else {}
+    legend = axes.legend(lines, names, frameon=False, **place)
     texts = [
         axes.set_title(printable(race["title"], 80), loc="left"),
         axes.set_xlabel("training steps"),

@@ -41,7 +41,8 @@ def write_report(results: Sequence[Results], directory: Path) -> None:
 
 def is_report(directory: Path) -> bool:
     """Tell whether a directory holds a report of weightgen, or nothing."""
-    found = {entry.name for entry in directory.iterdir()}
+    unfinished = tuple(f".{name}." for name in FILES)  # left by a killed process
+    found = {entry.name for entry in directory.iterdir() if not entry.name.startswith(unfinished)}
     if not found:
         return True
     if not found <= set(FILES) or PAGE not in found:
