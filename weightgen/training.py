@@ -28,7 +28,6 @@ from weightgen.settings import Settings, differences
 from weightgen.tasks.task import Batch, Split, Task
 from weightgen.trained import Diverged, Trained
 
-SCORING_BATCH = 256
 LOOK = 10
 """On a GPU, steps between two looks at whether the loss is finite: every look waits for the device."""
 Progress = Callable[[int, int, str], None]
@@ -82,18 +81,18 @@ def _accelerator(**options: Any) -> Accelerator:
 
 
 def _score(accelerator: Accelerator, model: torch.nn.Module, task: Task, split: Split) -> np.ndarray:
-    count = task.sizes[split]
+    count, at_once = task.sizes[split], task.scoring_batch
     found = torch.zeros(count, dtype=torch.float32, device=accelerator.device)
     was_training = model.training
     model.eval()
     # In inference mode tensors could not be reused by a later backward pass; caches inside models are.
     with torch.no_grad(), accelerator.autocast():
-        for start in range(0, count, SCORING_BATCH * accelerator.num_processes):
+        for start in range(0, count, at_once * accelerator.num_processes):
             # Every process runs the model equally often, since sharded models exchange weights when they run: one
             # that has nothing left repeats the first batch and drops what it finds.
-            first = start + SCORING_BATCH * accelerator.process_index
-            left = list(range(first, min(first + SCORING_BATCH, count)))
-            items = left or list(range(min(SCORING_BATCH, count)))
+            first = start + at_once * accelerator.process_index
+            left = list(range(first, min(first + at_once, count)))
+            items = left or list(range(min(at_once, count)))
             batch = send_to_device(task.batch(split, items), accelerator.device)
             scores = task.scores(task.forward(model, batch), batch).float()
             if left:

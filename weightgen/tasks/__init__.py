@@ -23,7 +23,27 @@ def _classify(recipe: TrainingRecipe, architecture: Architecture, directory: Pat
     return Classify(recipe.data, *input_size(architecture, recipe.image_size), recipe.augment)
 
 
-TASKS: dict[str, Builder] = {"classify": _classify}
+def _causal(recipe: TrainingRecipe, architecture: Architecture, directory: Path | None) -> Task:
+    from weightgen.tasks.language import Causal
+
+    return Causal(recipe.data, architecture, directory, recipe.length)
+
+
+def _masked(recipe: TrainingRecipe, architecture: Architecture, directory: Path | None) -> Task:
+    from weightgen.tasks.language import Masked
+
+    return Masked(recipe.data, architecture, directory, recipe.length)
+
+
+def _sentences(recipe: TrainingRecipe, architecture: Architecture, directory: Path | None) -> Task:
+    from weightgen.tasks.sentences import Sentences
+
+    if recipe.teacher is None:
+        raise UsageError("sentences imitates a teacher: name its directory with --teacher")
+    return Sentences(recipe.data, architecture, directory, recipe.teacher, recipe.length)
+
+
+TASKS: dict[str, Builder] = {"classify": _classify, "causal": _causal, "masked": _masked, "sentences": _sentences}
 
 
 def make_task(recipe: TrainingRecipe, architecture: Architecture, directory: Path | None) -> Task:
@@ -35,5 +55,9 @@ def make_task(recipe: TrainingRecipe, architecture: Architecture, directory: Pat
         return task
     from weightgen.tasks.distil import Distilled
 
-    teacher = load_model(open_source(resolve(recipe.teacher), {}))
-    return Distilled(task, teacher, recipe.teacher_weight, recipe.temperature)
+    source = open_source(resolve(recipe.teacher), {})
+    if recipe.task != "classify":
+        from weightgen.tasks.tokens import refuse_other_tokens
+
+        refuse_other_tokens(directory, source.directory)
+    return Distilled(task, load_model(source), recipe.teacher_weight, recipe.temperature)

@@ -16,6 +16,7 @@ class Distilled(Task):
 
     def __init__(self, task: Task, teacher: torch.nn.Module, weight: float, temperature: float) -> None:
         self.name, self.metric, self.sizes = task.name, task.metric, task.sizes  # type: ignore[misc]
+        self.scoring_batch = task.scoring_batch
         self._task, self._weight, self._temperature = task, weight, temperature
         self._teacher = teacher.eval().requires_grad_(False)
 

@@ -39,6 +39,8 @@ class Task(ABC):
     metric: Metric
     sizes: Mapping[str, int]
     """Items of each split."""
+    scoring_batch: int = 256
+    """Items that are scored at a time, from the first: fewer where outputs are large."""
 
     @abstractmethod
     def batch(self, split: Split, items: Sequence[int], draws: Sequence[int] | None = None) -> Batch:
