@@ -70,7 +70,7 @@ def test_usage_errors(command: Command, llama: Path) -> None:
     command("subclone", *same, "--dtype", "int4").refused(2, "bfloat16")
     command("subclone", *same, "--seed", "-1").refused(2, "seed")
     command("subclone", *same, "--seed", "x").refused(2, "seed")
-    command("subclone", *same, "--calibrate-samples", "0").refused(2, "calibrate_samples")
+    command("subclone", *same, "--calibrate-samples", "0").refused(2, "--calibrate-samples")
     command("subclone", *same, "--calibrate", "none", "--method", "minitron").refused(3, "none")
     command("subclone", *same, "--scores", "none.safetensors", "--choose", "importance").refused(3, "none.safetensors")
     command("subclone", *same, "--dst-args", "hidden_size").refused(2, "is not key=value")

@@ -172,7 +172,7 @@ def _scores(
         report = (lambda done: progress(min(done, total), total)) if progress else None
         scores = activations(model, layout, data, statistic, report)
         if method.importance == "magnitude" and method.choose == "importance":
-            scores = Scores(magnitude(source, layout).axes, scores.blocks)
+            scores = Scores(magnitude(source, layout).axes, scores.blocks, scores.flops)
     elif method.choose == "importance":
         scores = magnitude(source, layout)
     else:
@@ -218,7 +218,7 @@ def carry_out(prepared: Prepared, out: Path, force: bool = False, progress: Prog
             seed=recipe.seed,
             source=hashing.result(),
             nonfinite=dict(found.nonfinite),
-            cost={"training_flops": 0},
+            cost={"calibration_flops": plan.flops},
             versions={"weightgen": __version__, **{n: version(n) for n in ("torch", target.library, "safetensors")}},
         )
         size = sum(f.stat().st_size for f in staged.path.rglob("*") if f.is_file())

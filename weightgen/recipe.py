@@ -64,7 +64,6 @@ class SubcloneRecipe(Recipe):
         "hf-hub:ORG/NAME, a directory, or package:NAME/path (a directory inside an installed Python package)."
     )
     dst: str = Field(
-        "same",
         description="Target: the same kinds of name, or 'same' for the source's own configuration with --dst-args.",
     )
     src_args: Arguments = Field({}, description="Overrides of the source's configuration: key=value,...")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from weightgen.errors import InputError, UsageError, printable
+from weightgen.models.pictures import input_size
 from weightgen.models.source import Source
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -36,9 +37,13 @@ def _image_batches(source: Source, folder: Path, samples: int) -> Iterator[Mappi
     if source.architecture.library == "timm":
         from timm.data import create_transform, resolve_model_data_config
 
-        options = resolve_model_data_config(source.architecture.model)
+        side, channels = input_size(source.architecture)
+        options = resolve_model_data_config(source.architecture.model) | {"input_size": (channels, side, side)}
+        for word in ("mean", "std"):  # of three colours, where the model was built for other channels
+            if len(options[word]) != channels:
+                options[word] = (sum(options[word]) / len(options[word]),) * channels
         transform = create_transform(**options, is_training=False)
-        key, mode = "x", "L" if options["input_size"][0] == 1 else "RGB"
+        key, mode = "x", "L" if channels == 1 else "RGB"
     else:
         from transformers import AutoImageProcessor
 

@@ -87,6 +87,7 @@ def activations(
     norms read it) or "minitron" (L2 over samples of the mean over positions; measured where weights read it).
     """
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
     readers = _readers(layout, model, statistic)
     sums: dict[str, torch.Tensor] = {}
@@ -121,7 +122,8 @@ def activations(
         if module in modules:
             handles.append(modules[module].register_forward_hook(block_hook(axis, block), with_kwargs=True))
     device = next(model.parameters()).device
-    with torch.no_grad():
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
         for i, batch in enumerate(batches):
             model(**{k: v.to(device) if torch.is_tensor(v) else v for k, v in batch.items()})
             if progress:
@@ -137,7 +139,7 @@ def activations(
         axis: np.array([np.mean(found.get(i, [np.inf])) for i in range(layout.sizes[axis])])
         for axis, found in cosines.items()
     }
-    return Scores(axes=tally.scores(), blocks=blocks)
+    return Scores(axes=tally.scores(), blocks=blocks, flops=int(counter.get_total_flops()))
 
 
 def _readers(layout: Layout, model: torch.nn.Module, statistic: str) -> dict[str, tuple[str, Dim, int]]:

@@ -48,6 +48,8 @@ class Plan:
     warnings: tuple[str, ...] = ()
     kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Depth axis -> the source blocks kept."""
+    flops: int = 0
+    """What deciding it took, calibration that is, in floating point operations of the model."""
 
     def indices(self, tensor: TensorPlan, dimension: int) -> np.ndarray | None:
         """Return the flat source indices along one dimension, None where all are kept in order."""
@@ -70,6 +72,7 @@ class Plan:
             "tensors": [_tensor_json(t) for t in self.tensors],
             "unused": list(self.unused),
             "warnings": list(self.warnings),
+            "flops": self.flops,
         }
         data["hash"] = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         return data

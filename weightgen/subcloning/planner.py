@@ -28,6 +28,8 @@ class Scores:
 
     axes: Mapping[Axis, np.ndarray] = field(default_factory=dict)
     blocks: Mapping[Axis, np.ndarray] = field(default_factory=dict)
+    flops: int = 0
+    """What measuring them took, in floating point operations of the model."""
 
 
 @dataclass
@@ -81,6 +83,7 @@ def build_plan(
         unused=tuple(n for n in source.stored.values() if n not in used) + source.unused,
         warnings=tuple(warnings),
         kept=kept,
+        flops=scores.flops if scores is not None else 0,
     )
 
 

@@ -18,7 +18,8 @@ Builder = Callable[[TrainingRecipe, Architecture, Path | None], Task]
 
 
 def _classify(recipe: TrainingRecipe, architecture: Architecture, directory: Path | None) -> Task:
-    from weightgen.tasks.classify import Classify, input_size
+    from weightgen.models.pictures import input_size
+    from weightgen.tasks.classify import Classify
 
     return Classify(recipe.data, *input_size(architecture, recipe.image_size), recipe.augment)
 
