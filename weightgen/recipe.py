@@ -185,7 +185,7 @@ def make_recipe(kind: type[R], data: Mapping[str, Any], where: str = "recipe") -
 
 def refusal(kind: type[Recipe], error: ValidationError, where: str) -> UsageError:
     """Say which field is wrong and why."""
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda e: e["type"] == "missing")  # a misspelt field is missing, too
     field = ".".join(map(str, first["loc"]))
     hint = did_you_mean(field, list(kind.model_fields)) if first["type"] == "extra_forbidden" else ""
     return UsageError(f"{where}: {printable(field)}: {first['msg'].lower()}.{hint}")
