@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test touches the network
+if "WEIGHTGEN_TESTS" not in os.environ:  # workers of one call share what its first process makes
+    os.environ["WEIGHTGEN_TESTS"] = tempfile.mkdtemp(prefix="weightgen-tests-")
+    os.environ["HF_DATASETS_CACHE"] = os.environ["WEIGHTGEN_TESTS"]  # read when datasets is imported
+    atexit.register(shutil.rmtree, os.environ["WEIGHTGEN_TESTS"], ignore_errors=True)
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +70,17 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         return Outcome(code, said.out, said.err, frozenset(left))
 
     return call
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other in tiny models lose more than they win."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

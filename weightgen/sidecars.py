@@ -6,7 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+from weightgen.errors import NetworkError, printable
 from weightgen.models.jsonfile import read_json
+from weightgen.models.names import Reference
 
 TOKENIZER = (
     "tokenizer.json",
@@ -23,6 +25,24 @@ TOKENIZER = (
 )
 PREPROCESSOR = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 SENTENCE = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
+
+
+def has_tokenizer(directory: Path) -> bool:
+    """Whether any file of a tokenizer lies in a directory."""
+    return any((directory / name).is_file() for name in TOKENIZER)
+
+
+def download_tokenizer(reference: Reference) -> Path:
+    """Fetch the tokenizer of a repository alone; returns its directory, raises NetworkError where that fails."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(reference.name, revision=reference.revision, allow_patterns=list(TOKENIZER)))
+    except Exception as error:  # huggingface_hub raises its own, httpx's and OS errors for one and the same thing
+        raise NetworkError(
+            f"could not reach the hub for the tokenizer of '{printable(reference.name)}' ({type(error).__name__})\n"
+            "Download it elsewhere, beside a config.json, and pass its directory as --model."
+        ) from error
 
 
 def copy_sidecars(source: Path | None, tokenizer: Path | None, target: Path, width: int | None) -> list[str]:

@@ -21,7 +21,7 @@ from weightgen.models.loading import save_model
 from weightgen.models.names import resolve
 from weightgen.recipe import TrainingRecipe, TrainRecipe
 from weightgen.settings import Settings
-from weightgen.sidecars import copy_sidecars
+from weightgen.sidecars import copy_sidecars, download_tokenizer, has_tokenizer
 from weightgen.starts import Start, architecture_of, parse_start
 from weightgen.tasks import make_task
 from weightgen.training import Progress, end, is_main_process, score, train
@@ -68,7 +68,8 @@ def train_one(recipe: TrainRecipe, out: Path, *, force: bool = False, progress: 
             with publish(out, force) as staged:
                 task.configure(architecture.model)
                 save_model(trained.model, architecture, staged.path)
-                copy_sidecars(directory, None, staged.path, None)
+                width = getattr(getattr(architecture.model, "config", None), "hidden_size", None)
+                copy_sidecars(directory, None, staged.path, width)
                 (staged.path / "recipe.yaml").write_text(own.to_yaml(), encoding="utf-8")
                 card = trained_card(own, architecture, evidence, out.name)
                 (staged.path / "README.md").write_text(card, encoding="utf-8")
@@ -111,10 +112,20 @@ def set_threads(recipe: TrainingRecipe) -> None:
 
 
 def data_directory(recipe: TrainingRecipe, *starts: Start) -> Path | None:
-    """Return where the tokenizer or preprocessor of a model lies: beside a start, or the named model."""
+    """Return where the tokenizer or preprocessor of a model lies: beside a start, or the named model.
+
+    For text that is the first directory with a tokenizer, or a repository whose tokenizer is fetched.
+    """
     names = [s.directory for s in starts if s.directory] + ([recipe.model] if recipe.model else [])
-    found = (resolve(name).directory for name in names)
-    return next((d for d in found if d is not None), None)
+    references = [resolve(name) for name in names]
+    found = [r.directory for r in references if r.directory is not None]
+    repository = next((r for r in references if r.library == "transformers" and r.name), None)
+    with_tokenizer = next((d for d in found if has_tokenizer(d)), None)
+    if recipe.task != "classify" and with_tokenizer is not None:
+        return with_tokenizer
+    if recipe.task != "classify" and repository is not None:
+        return download_tokenizer(repository)
+    return next(iter(found), None)
 
 
 def versions(library: str) -> dict[str, str]:

@@ -32,6 +32,11 @@ class Distilled(Task):
 
     def loss(self, outputs: Any, batch: Batch) -> torch.Tensor:
         student, teacher = outputs
+        if student.shape != teacher.shape:
+            raise UsageError(
+                f"the teacher has {teacher.shape[-1]} outputs, the model {student.shape[-1]}: "
+                "one can imitate the other only where both tell the same classes or tokens apart"
+            )
         t = self._temperature
         ours = torch.log_softmax(student.flatten(0, -2) / t, -1)
         theirs = torch.log_softmax(teacher.flatten(0, -2) / t, -1)

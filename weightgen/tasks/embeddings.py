@@ -16,7 +16,7 @@ from weightgen.errors import UsageError, printable
 from weightgen.models.loading import load_model
 from weightgen.models.names import resolve
 from weightgen.models.source import open_source
-from weightgen.tasks.texts import Tables
+from weightgen.tasks.texts import Tables, generated
 from weightgen.tasks.tokens import open_tokenizer, tokenizer_of
 
 WORDS = range(6, 65)
@@ -69,11 +69,11 @@ def embedded(table: Any, teacher: str, length: int) -> Any:
         "table": table,
         "teacher": teacher,
         "length": length,
+        "width": width,
         "stamp": _stamp(source.directory),
         "version": __version__,
     }
-    # Of several processes that ask at a time, one computes and the others wait: from_generator holds a lock.
-    return datasets.Dataset.from_generator(_embeddings, gen_kwargs=arguments, features=features)
+    return generated(_embeddings, arguments, features)
 
 
 def _stamp(directory: Path) -> str:
@@ -85,7 +85,9 @@ def _stamp(directory: Path) -> str:
     return digest.hexdigest()
 
 
-def _embeddings(table: Any, teacher: str, length: int, stamp: str, version: str) -> Iterator[dict[str, Any]]:
+def _embeddings(
+    table: Any, teacher: str, length: int, width: int, stamp: str, version: str
+) -> Iterator[dict[str, Any]]:
     source = open_source(resolve(teacher), {})
     assert source.directory is not None
     model, tokenizer = load_model(source), open_tokenizer(source.directory)
@@ -95,7 +97,7 @@ def _embeddings(table: Any, teacher: str, length: int, stamp: str, version: str)
         texts = table[start : start + ALIKE]["text"]
         ids = tokenizer(texts, truncation=True, max_length=length)["input_ids"]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))  # batches of like lengths hardly need padding
-        found = np.zeros((len(ids), model.config.hidden_size), np.float32)
+        found = np.zeros((len(ids), width), np.float32)
         for chosen in (order[i : i + BATCH] for i in range(0, len(order), BATCH)):
             with torch.no_grad():
                 vectors = mean_pooled(model, *(t.to(device) for t in padded([ids[i] for i in chosen])))

@@ -19,7 +19,7 @@ HELD_OUT: dict[Split, int] = {"test": 2, "validation": 1, "tune": 1}
 """Fortieths of a text that is its own test, from its end backwards: 5 %, 2.5 % and 2.5 %."""
 WORDS = {"train": "train", "validation": "valid(ation)?|val|dev", "test": "test"}
 Tables = dict[str, Any]
-"""`train`, and where the data have them `validation` and `test`: tables with the column `text`, rows in order."""
+"""`train`, and where the data have them `validation` and `test`, in this order; their column `text` is the text."""
 
 
 def load_texts(data: str) -> Tables:
@@ -46,7 +46,7 @@ def load_texts(data: str) -> Tables:
         files.setdefault(_split_of(file.stem), []).append(file)
     if "train" not in files:
         raise InputError(f"{printable(data)}: no training text: expected .txt files, some not named valid or test")
-    return {split: _table(found) for split, found in files.items()}
+    return {split: _table(files[split]) for split in WORDS if split in files}
 
 
 def cut(tables: Mapping[str, Any], least: int, too_short: Callable[[str, int], InputError]) -> dict[Split, Any]:
@@ -94,24 +94,37 @@ def _table(files: list[Path]) -> Any:
         stamps.append(f"{status.st_size}-{status.st_mtime_ns}")
     # Strings, since lists would be taken for shards; the stamps make replaced files be read again.
     arguments = {"files": "\n".join(str(f.resolve()) for f in files), "stamps": " ".join(stamps), "piece": PIECE}
-    features = datasets.Features({"text": datasets.Value("string")})
+    return generated(_pieces, arguments, datasets.Features({"text": datasets.Value("string")}))
+
+
+def generated(rows: Callable[..., Iterator[dict[str, Any]]], arguments: dict[str, Any], features: Any) -> Any:
+    """Return the table of a generator's rows, which `datasets` finds again by the generator's arguments.
+
+    Of several processes that ask at a time, one generates and the others wait.
+    """
+    import datasets
+
     try:
-        return datasets.Dataset.from_generator(_pieces, gen_kwargs=arguments, features=features)
+        return datasets.Dataset.from_generator(rows, gen_kwargs=arguments, features=features)
     except datasets.exceptions.DatasetGenerationError as error:
-        if isinstance(error.__cause__, WeightgenError):  # raised by the rows themselves
+        if isinstance(error.__cause__, WeightgenError):  # what the rows themselves found wrong
             raise error.__cause__ from None
         raise
 
 
 def _pieces(files: str, stamps: str, piece: int) -> Iterator[dict[str, str]]:
+    empty = True
     for file in map(Path, files.split("\n")):
         with open(open_regular(file)[0], encoding="utf-8-sig") as stream:
             try:
                 # A file that is one endless line is cut all the same.
                 while text := stream.read(piece) + stream.readline(piece):
+                    empty = False
                     yield {"text": text}
             except UnicodeDecodeError as error:
                 raise InputError(f"{printable(str(file))}: not UTF-8 text ({error.reason})") from error
+    if empty:  # a table without rows cannot be written
+        raise InputError(f"{printable(files)}: no text")
 
 
 def _from_hub(data: str) -> Tables:

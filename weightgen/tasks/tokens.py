@@ -11,17 +11,12 @@ import numpy as np
 from weightgen import __version__
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.architecture import Architecture
-from weightgen.sidecars import TOKENIZER
+from weightgen.sidecars import has_tokenizer
 from weightgen.tasks.task import Split
 from weightgen.tasks.texts import cut
 
 ROWS = 256
 """Rows of text that are packed together; what is left of them at their end, less than an item, is dropped."""
-
-
-def has_tokenizer(directory: Path) -> bool:
-    """Whether any file of a tokenizer lies in a directory."""
-    return any((directory / name).is_file() for name in TOKENIZER)
 
 
 def open_tokenizer(directory: Path) -> Any:
