@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
-import distil
-import numpy as np
-from encoder import HALF, SOURCE, Closeness, before_training, load, load_source
-from measures import over_seeds, show_table
-from sentences import CALIBRATION, TEST
+from encoder import HALF, SOURCE, Closeness, before_training, load
+from measures import show_table
+from sentences import CALIBRATION, TEST, definitions
 
 HOME = Path("demo-output")
-SEEDS_BEFORE, SEEDS_RACE = 10, 3
+SEEDS_BEFORE = 10
 
 
 def run(command: list[str]) -> None:
     """Show a command and its output, as a terminal would."""
-    print("$ " + " ".join(command).replace(" --dst-args", " \\\n    --dst-args"), flush=True)
+    # Lines break before an option, never between it and its value.
+    parts = " ".join(command).replace(" --", "\n--").splitlines()
+    words = " ".join(part.replace(" ", "\0") for part in [" ".join(parts[:2]), *parts[2:]])
+    lines = textwrap.wrap(words, 74, break_long_words=False, break_on_hyphens=False)
+    print("$ " + " \\\n    ".join(lines).replace("\0", " "), flush=True)
     tool = [str(Path(sys.executable).with_name("weightgen")), *command[1:]]
     subprocess.run(tool, check=True)
     print(flush=True)
@@ -56,19 +59,12 @@ def main() -> None:
         f"source. In brackets 95 %: over the choice of sentences; for random, over seeds.\n"
     )
 
-    say(f"4. What is a start worth? {distil.STEPS} steps of distillation ({distil.BATCH} definitions a step)\n")
-    data = distil.collect(*load_source(), TEST)
-    starts = {"selection": distil.Start(made), "random": distil.Start(made, anew=True)}
-    found = distil.race(starts, SEEDS_RACE, data)
-    say(show_table(*distil.race_table(found)))
-    say(
-        f"\nPearson as above, on the same {len(TEST)} sentences; mean of {SEEDS_RACE} seeds and its 95 % interval.\n"
-        f"'selection' is what step 1 made. The learning rate (lr) of each start is its best\n"
-        f"of {', '.join(f'{r:g}' for r in distil.RATES)}, chosen on other texts and another seed.\n"
-    )
-    last = [runs[:, -1] for _, runs in found.values()]
-    gain = over_seeds([float(d) for d in np.subtract(*last)])
-    say(f"Selection minus random after {distil.STEPS} steps: {gain.text('+.2f')}\n")
+    say("4. What is a start worth? A race: both learn from the source which of 3,000 definitions are alike\n")
+    texts = HOME / "definitions.txt"
+    texts.write_text("\n".join(definitions()) + "\n", encoding="utf-8")
+    race = ["--start", f"selection={made}", "--start", "random", "--teacher", SOURCE, "--data", str(texts)]
+    short = ["--steps", "60", "--batch-size", "32", "--length", "32", "--seeds", "3", "--lr-trials", "3"]
+    run(["weightgen", "compare", "--task", "sentences", *race, *short, "--out", str(HOME / "race")])
 
     say(f"Made {made}/ (and the starts of step 3 in {HOME / 'starts'}/) in {time.monotonic() - started:.0f} s. Next:\n")
     say(f"  weightgen verify {made}")

@@ -1,4 +1,4 @@
-"""How close a cut model's outputs are to its source's before training, and what that is worth; by method.
+"""How close a cut model's outputs are to its source's before training, by method.
 
     python benchmarks/outputs.py --stories ../shared/data/stories260k --text ../shared/data/text/tinyshakespeare.txt \\
         --write benchmarks/outputs.md
@@ -13,22 +13,12 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-import distil
 import encoder
 import stories
 from measures import markdown_table
 from sentences import CALIBRATION, TEST
 
 SIZES = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 86}
-RACED = ("selection", "subcloning --calibrate", "minitron --calibrate")
-
-
-def race(workspace: Path, seeds: int) -> str:
-    """The race of demo.py with more starts and seeds."""
-    data = distil.collect(*encoder.load_source(), TEST)
-    starts = {m: distil.Start(workspace / m.replace(" --", "-").replace(" ", "-")) for m in RACED}
-    starts["random"] = distil.Start(workspace / "selection", anew=True)
-    return markdown_table(*distil.race_table(distil.race(starts, seeds, data)))
 
 
 def main() -> None:
@@ -37,7 +27,6 @@ def main() -> None:
     parser.add_argument("--stories", type=Path, required=True, help="checkpoint of the small language model")
     parser.add_argument("--text", type=Path, required=True, help="text that the language model does not write")
     parser.add_argument("--seeds", type=int, default=20, help="random starts before training")
-    parser.add_argument("--race-seeds", type=int, default=5)
     parser.add_argument("--write", type=Path, help="Markdown file for the tables")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -50,8 +39,6 @@ def main() -> None:
         sentences = markdown_table(rows, ["start", *encoder.Closeness.HEADER])
         rows = stories.before_training(models, options.stories, SIZES, options.text, options.seeds)
         language = markdown_table(rows, ["start", *stories.HEADER])
-        raced = race(encoders, options.race_seeds)
-    rates = ", ".join(f"{r:g}" for r in distil.RATES)
     report = f"""# Outputs of a cut model before training
 
 `python benchmarks/outputs.py --stories {options.stories.name} --text {options.text.name}`;
@@ -74,14 +61,6 @@ stories260k, all 5 blocks kept. KL: mean of KL(source || cut) over next-token di
 with a larger KL than that is confident and mostly wrong, whatever it may be worth for training.
 
 {language}
-
-## What a start is worth: {distil.STEPS} steps of distillation
-
-The encoders above learn the source's similarities from {distil.STEPS * distil.BATCH} dictionary definitions, seen once.
-Pearson on the {len(TEST)} test sentences; mean of {options.race_seeds} seeds ± the half width of its 95 % interval. The
-learning rate is each start's best of {rates}, chosen on other definitions with another seed.
-
-{raced}
 """
     print(report)
     if options.write:

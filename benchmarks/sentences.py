@@ -1,4 +1,7 @@
-"""English sentences written for these benchmarks: 24 to calibrate on, and 8 topics of 6 to test on."""
+"""English sentences: 24 to calibrate on, 8 topics of 6 to test on, and thousands that timm carries to train on."""
+
+import random
+from importlib.resources import files
 
 CALIBRATION = """\
 The baker slid the last tray of rolls out of the oven before sunrise.
@@ -87,3 +90,12 @@ An octopus can open a jar from the inside.""",
 }
 
 TEST = [line for text in TOPICS.values() for line in text.splitlines()]
+
+
+def definitions(count: int = 3000) -> list[str]:
+    """Dictionary definitions of ImageNet's classes, of 6 to 12 words, in a fixed random order."""
+    raw = (files("timm") / "data" / "_info" / "imagenet_synset_to_definition.txt").read_text(encoding="utf-8")
+    texts = sorted({line.partition("\t")[2].strip() for line in raw.splitlines()})
+    kept = [t for t in texts if 6 <= len(t.split()) <= 12]
+    random.Random(0).shuffle(kept)
+    return kept[:count]
