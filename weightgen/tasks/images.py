@@ -51,7 +51,9 @@ def load_images(data: str) -> Images:
         elif path.is_dir():
             tables = dict(datasets.load_dataset("imagefolder", data_dir=str(path.resolve())))
         elif path.suffix == ".zip" and path.is_file():
-            tables = dict(datasets.load_dataset("imagefolder", data_files=str(path.resolve())))
+            # Unpacked into the cache first: from inside a zip, imagefolder takes the zip's own folder for a class.
+            unpacked = datasets.DownloadManager().extract(str(path.resolve()))
+            tables = dict(datasets.load_dataset("imagefolder", data_dir=unpacked))
         elif path.exists():
             raise InputError(f"{printable(data)}: expected a folder of images, a zip of one, or IDX files")
         else:
