@@ -118,6 +118,17 @@ def test_crossings() -> None:
     assert steps_to(marks, curves, targets).tolist() == [15, np.inf, 1, 10, 1]
 
 
+def test_intervals_end_where_the_metric_does() -> None:
+    found = runs({"random": 1.0, "ours": 4.0}, seeds=3, seed_noise=0.2)
+    free = summarise(found, ACCURACY, "random")["ours"]
+    assert free.test.high > 1
+    assert free.curve.low[0] < 0
+    held = summarise(found, replace(ACCURACY, limits=(0.0, 1.0)), "random")["ours"]
+    assert held.test.high == held.milestones["100 %"].high == 1
+    assert held.curve.low[0] == 0
+    assert held.test.value == free.test.value
+
+
 def test_one_seed_covers_items_only() -> None:
     found = results(runs({"random": 1.0, "fast": 3.0}, seeds=1))
     assert found["interval"]["over"] == "items"

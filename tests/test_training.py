@@ -215,6 +215,15 @@ def test_scores_are_of_the_averaged_weights() -> None:
     np.testing.assert_allclose(score(trained.model, Regression(), "validation"), trained.curve[-1], rtol=1e-6)
 
 
+def test_precisions_of_one_process_do_not_mix() -> None:
+    plain = train(network(0.0), Regression(), settings(ema=0.0))
+    half = train(network(0.0), Regression(), settings(ema=0.0, precision="bf16"))
+    again = train(network(0.0), Regression(), settings(ema=0.0))
+    assert not np.array_equal(half.curve, plain.curve)
+    np.testing.assert_allclose(half.curve.mean(1), plain.curve.mean(1), rtol=0.1)
+    assert np.array_equal(again.curve, plain.curve)
+
+
 def test_a_tracker_is_told(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the extra 'tensorboard' is not installed")
     train(network(), Regression(), settings(), tmp_path / "states", tracker="tensorboard")

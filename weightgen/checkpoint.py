@@ -13,11 +13,13 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from weightgen.console import first_process
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.manifest import check, read_manifest, sync_directory, write_manifest
 
@@ -85,8 +87,8 @@ def publish(directory: Path, force: bool = False, needed: int = 0) -> Iterator[S
 
 
 @contextlib.contextmanager
-def hold(directory: Path) -> Iterator[None]:
-    """Hold a working directory for this process and those it started; raises UsageError where another has it.
+def hold(directory: Path, patience: float = 0.0) -> Iterator[None]:
+    """Hold a working directory for this process; raises UsageError where another still has it after some seconds.
 
     The lock goes with the process, so nothing is left to clean up after a kill.
     """
@@ -94,7 +96,11 @@ def hold(directory: Path) -> Iterator[None]:
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # Processes of one launch share the work: the first of them holds the directory for all.
-        if int(os.environ.get("RANK", "0")) == 0 and not _try_lock(lock):
+        end = time.monotonic() + patience
+        while first_process() and not _try_lock(lock):
+            if time.monotonic() < end:
+                time.sleep(0.1)
+                continue
             raise UsageError(
                 f"{printable(str(directory))}: another weightgen process is at work there. Wait for it, or choose "
                 "another --out."

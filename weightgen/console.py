@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from weightgen.errors import printable
+
+
+def first_process() -> bool:
+    """Whether this process speaks for its launch: alone, or the first of several."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 class Update(Protocol):
@@ -28,16 +34,18 @@ class Console:
 
     def note(self, text: str) -> None:
         """Say something on the way."""
-        if not (self.quiet or self.json):
+        if not (self.quiet or self.json) and first_process():
             print(text, file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
         """Say something that the user should look at; shown even when quiet."""
-        if not self.json:
+        if not self.json and first_process():
             print(f"warning: {text}", file=sys.stderr, flush=True)
 
     def result(self, data: dict[str, Any], text: str) -> None:
         """Give the command's result, once."""
+        if not first_process():
+            return
         if self.json:
             print(json.dumps(data, indent=2, ensure_ascii=True))
         elif not self.quiet:
@@ -46,7 +54,7 @@ class Console:
     @contextmanager
     def progress(self, label: str) -> Iterator[Update]:
         """Show a bar with an ETA for (done, total, words) updates; nothing where stderr is no terminal."""
-        if self.json or self.quiet or not sys.stderr.isatty():
+        if self.json or self.quiet or not (first_process() and sys.stderr.isatty()):
             yield lambda done, total, words="": None
             return
         from rich.console import Console as RichConsole

@@ -77,6 +77,7 @@ def train_one(recipe: TrainRecipe, out: Path, *, force: bool = False, progress: 
                     stage="train",
                     recipe_hash=own.hash,
                     seed=recipe.seed,
+                    threads=torch.get_num_threads(),
                     evidence=evidence,
                     cost={"training_flops": flops * recipe.steps},
                     versions=versions(architecture.library),

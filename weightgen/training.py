@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, send_to_device, set_seed
 from safetensors import SafetensorError
 from torch.utils.data import DataLoader
@@ -109,6 +110,8 @@ class _Loop:
         self, model: torch.nn.Module, task: Task, settings: Settings, states: Path | None, tracker: str | None
     ) -> None:
         logs = str(states.parent / "logs") if states is not None and tracker else None
+        # Accelerate keeps the first precision of a process for all that follow, unless it is told to forget it.
+        AcceleratorState._reset_state()
         self.accelerator = _accelerator(
             mixed_precision=settings.precision,
             dataloader_config=DataLoaderConfiguration(split_batches=True),  # the scheduler moves once a step

@@ -29,6 +29,9 @@ from weightgen.training import is_main_process, score, train, wait_for_everyone
 TUNING = 1000
 """Added to the seeds of learning-rate trials, which must not share their luck with the runs that count."""
 
+PATIENCE = 30.0
+"""Seconds that a job waits for its directory: the workers of a race that was killed stop soon, and save before."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -57,13 +60,14 @@ class Setup:
     task: Task
 
 
-@lru_cache(maxsize=1)
-def _setup(recipe: str) -> Setup:
-    return set_up(CompareRecipe.model_validate_json(recipe))
-
-
 def set_up(recipe: CompareRecipe) -> Setup:
-    """Open the starts and the data of a race; raises WeightgenError where they do not fit together."""
+    """Open the starts and the data of a race, once; raises WeightgenError where they do not fit together."""
+    return _set_up(recipe.model_dump_json())
+
+
+@lru_cache(maxsize=1)
+def _set_up(text: str) -> Setup:
+    recipe = CompareRecipe.model_validate_json(text)
     set_threads(recipe)
     starts = parse_starts(recipe.start)
     architecture = architecture_of(starts, recipe.model, recipe.model_args)
@@ -86,7 +90,7 @@ def marks_of(recipe: CompareRecipe, steps: int) -> tuple[int, ...]:
 
 def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[int], None]) -> Path:
     """Train one job and publish what came of it; `step_done` hears how many steps it has taken."""
-    setup = _setup(recipe.model_dump_json())
+    setup = set_up(recipe)
     start, task = setup.starts[job.start], setup.task
     target = job.directory(out, start)
     if finished(target):
@@ -100,7 +104,7 @@ def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[i
     work = target.with_name(target.name + ".training")
     diverged, seconds, test = None, 0.0, np.zeros(0, np.float32)
     split: Split = "tune" if job.seed is None else "test"
-    with hold(work):
+    with hold(work, patience=PATIENCE):
         try:
             trained = train(model, task, settings, work / "states", progress=lambda done, total, words: step_done(done))
             curve, seconds = trained.curve, trained.seconds

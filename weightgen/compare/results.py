@@ -72,11 +72,12 @@ def assemble(
         raise ValueError(f"runs of {', '.join(sorted(found))}, but starts {', '.join(sorted(s.name for s in starts))}")
     groups = {s.name: [r for r in runs if r.start == s.name] for s in starts}
     shared = Race(race.metric, race.baseline, race.steps, len(groups[race.baseline]))
+    metric = {word: getattr(race.metric, word) for word in ("name", "higher_is_better", "exponentiate")}
     data = {
         "schema": SCHEMA,
         "created_by": f"weightgen {__version__}",
         "title": race.title,
-        "task": {"name": race.task, "data": race.data, "metric": asdict(race.metric)},
+        "task": {"name": race.task, "data": race.data, "metric": metric},
         "budget": {"steps": race.steps, "batch_size": race.batch_size, "seeds": shared.seeds},
         "interval": {"level": 0.95, "draws": draws, "over": "seeds and items" if shared.seeds > 1 else "items"},
         "baseline": race.baseline,

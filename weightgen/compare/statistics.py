@@ -65,11 +65,15 @@ def summarise(
 
     def summary(name: str) -> Summary:
         own, at = rows[name], marks[name]
+        low, high = np.clip(bounds(own.curve, count), *metric.limits)
         fast = {w: speedup(at, sign * own.curve, needed[w], targets[w], count) for w in targets}
         return Summary(
-            curve=Curve(at, own.curve[0], *bounds(own.curve, count), own.curve_seeds),
-            milestones=_milestones(own, at, float(marks[baseline][-1]), count),
-            test=interval(own.test, count),
+            curve=Curve(at, own.curve[0], low, high, own.curve_seeds),
+            milestones={
+                word: _within(found, metric)
+                for word, found in _milestones(own, at, float(marks[baseline][-1]), count).items()
+            },
+            test=_within(interval(own.test, count), metric),
             test_seeds=tuple(map(float, own.test_seeds)),
             difference=None if name == baseline else interval(_difference(own, rows[baseline]), count),
             speedup=fast["final"],
@@ -98,6 +102,12 @@ def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def _stack(scores: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack(scores).astype(np.float64)
+
+
+def _within(found: Interval, metric: Metric) -> Interval:
+    """Return an interval that ends where the metric does."""
+    least, most = metric.limits
+    return Interval(found.value, max(found.low, least), min(found.high, most))
 
 
 def _milestones(rows: Rows, marks: np.ndarray, budget: float, seeds: int) -> dict[str, Interval]:

@@ -21,7 +21,7 @@ class Classify(Task):
     """Assign each image to a class."""
 
     name = "classify"
-    metric = Metric("top-1", higher_is_better=True)
+    metric = Metric("top-1", higher_is_better=True, limits=(0.0, 1.0))
 
     def __init__(self, data: str, size: int, channels: int, augment: Augment = "crop-flip") -> None:
         """Load images and resize them once to the model's input, `size` x `size` pixels of `channels` channels."""

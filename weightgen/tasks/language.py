@@ -26,7 +26,7 @@ HEADS = {"causal": "a ...ForCausalLM (GPT2LMHeadModel)", "masked": "a ...ForMask
 class _Language(Task):
     """Predict tokens: logits (items, predicted tokens, vocabulary) against `labels` (items, predicted tokens)."""
 
-    metric = Metric("perplexity", higher_is_better=False, exponentiate=True)
+    metric = Metric("perplexity", higher_is_better=False, exponentiate=True, limits=(1.0, np.inf))
 
     def __init__(self, items: dict[Split, Any], length: int, vocabulary: int) -> None:
         self._items, self._length, self._vocabulary = items, length, vocabulary

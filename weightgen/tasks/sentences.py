@@ -27,7 +27,7 @@ class Sentences(Task):
     """
 
     name = "sentences"
-    metric = Metric("similarity correlation", higher_is_better=True)
+    metric = Metric("similarity correlation", higher_is_better=True, limits=(-1.0, 1.0))
 
     def __init__(
         self, data: str, architecture: Architecture, directory: Path | None, teacher: str, length: int

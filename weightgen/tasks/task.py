@@ -25,6 +25,8 @@ class Metric:
     higher_is_better: bool
     exponentiate: bool = False
     """The metric is the exponential of the mean (perplexity of mean surprise)."""
+    limits: tuple[float, float] = (-np.inf, np.inf)
+    """What the metric can be; intervals end there."""
 
     def of(self, scores: np.ndarray) -> np.ndarray:
         """Return the metric over the last axis of per-item scores, (..., items) -> (...)."""
