@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measures import markdown_table, over_seeds
 from PIL import Image
 
 import weightgen
@@ -170,7 +171,20 @@ def run(name: str, options: argparse.Namespace) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for file in ("report.md", "curves.png", "results.json"):
         shutil.copyfile(work / "race" / file, kept / file)
-    print(results_text(results))
+    found_more = further(work / "race")
+    (kept / "report.md").write_text((kept / "report.md").read_text(encoding="utf-8") + found_more, encoding="utf-8")
+    print(results_text(results) + found_more)
+
+
+def further(race: Path) -> str:
+    """Return the test scores of a race that its metric does not cover, as Markdown, or nothing."""
+    rows = []
+    for start in sorted((race / "runs").iterdir()):
+        for file in sorted({f.name for f in start.glob("*/test-*.npy")}):
+            values = [float(np.load(f).mean()) for f in sorted(start.glob(f"*/{file}"))]
+            rows.append([start.name[3:], file[5:-4], over_seeds(values).text(".3f")])
+    header = ["start", "score", "mean over seeds, 95 %"]
+    return f"\nOn the test items:\n\n{markdown_table(rows, header)}\n" if rows else ""
 
 
 def main() -> None:

@@ -121,8 +121,9 @@ def test_micro_batches_are_one_batch() -> None:
 
 def test_processes_share_a_step_without_overlap() -> None:
     task = Regression()
+    how = settings(accumulate=2, data_seed=3, augment_seed=4)
     every = items_of_step(7, 12, 100, seed=3)
-    shares = [StepBatches(task, 12, 2, 3, 4, p, 3)[7] for p in range(3)]
+    shares = [StepBatches(task, how, p, 3)[7] for p in range(3)]
     given = torch.cat([part["x"] for share in shares for part in share])
     expected = task.batch("train", every.tolist(), draws_of_step(7, 12, 4).tolist())["x"]
     assert torch.equal(given, expected)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import Dataset
 
+from weightgen.settings import Settings
 from weightgen.tasks.task import Batch, Task
 
 
@@ -31,17 +32,14 @@ class StepBatches(Dataset[list[Batch]]):
     """Maps a step to one process's micro-batches of it."""
 
     task: Task
-    batch_size: int
-    """Of the whole step: all processes, all micro-batches."""
-    accumulate: int
-    data_seed: int
-    augment_seed: int
+    settings: Settings
     process: int = 0
     processes: int = 1
 
     def __getitem__(self, step: int) -> list[Batch]:
-        items = items_of_step(step, self.batch_size, self.task.sizes["train"], self.data_seed)
-        draws = draws_of_step(step, self.batch_size, self.augment_seed)
-        parts = np.split(np.arange(self.batch_size), self.processes * self.accumulate)
-        mine = parts[self.process * self.accumulate : (self.process + 1) * self.accumulate]
+        how, count = self.settings, self.task.sizes["train"]
+        items = items_of_step(step, how.batch_size, count, how.data_seed)
+        draws = draws_of_step(step, how.batch_size, how.augment_seed)
+        parts = np.split(np.arange(how.batch_size), self.processes * how.accumulate)
+        mine = parts[self.process * how.accumulate : (self.process + 1) * how.accumulate]
         return [self.task.batch("train", items[p].tolist(), draws[p].tolist()) for p in mine]

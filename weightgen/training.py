@@ -55,11 +55,11 @@ def train(
     return _Loop(model, task, settings, states, tracker).run(progress or (lambda done, total, text: None))
 
 
-def score(model: torch.nn.Module, task: Task, split: Split) -> np.ndarray:
-    """Return the scores of all items of a split, (items,), computed by all processes together."""
+def score(model: torch.nn.Module, task: Task, split: Split, further: str | None = None) -> np.ndarray:
+    """Return the scores of all items of a split, (items,), computed by all processes; or one of the task's further."""
     accelerator = _accelerator()
     task.place(accelerator.device)
-    return _score(accelerator, model.to(accelerator.device), task, split)
+    return _score(accelerator, model.to(accelerator.device), task, split, task.further[further] if further else None)
 
 
 def wait_for_everyone() -> None:
@@ -82,7 +82,13 @@ def _accelerator(**options: Any) -> Accelerator:
     return Accelerator(cpu=not torch.accelerator.is_available(), **options)
 
 
-def _score(accelerator: Accelerator, model: torch.nn.Module, task: Task, split: Split) -> np.ndarray:
+def _score(
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    task: Task,
+    split: Split,
+    by: Callable[[Any, Batch], torch.Tensor] | None = None,
+) -> np.ndarray:
     count, at_once = task.sizes[split], task.scoring_batch
     found = torch.zeros(count, dtype=torch.float32, device=accelerator.device)
     was_training = model.training
@@ -96,7 +102,7 @@ def _score(accelerator: Accelerator, model: torch.nn.Module, task: Task, split: 
             left = list(range(first, min(first + at_once, count)))
             items = left or list(range(min(at_once, count)))
             batch = send_to_device(task.batch(split, items), accelerator.device)
-            scores = task.scores(task.forward(model, batch), batch).float()
+            scores = (by or task.scores)(task.forward(model, batch), batch).float()
             if left:
                 found[first : first + len(left)] = scores
     model.train(was_training)
@@ -147,15 +153,7 @@ class _Loop:
         """Train to the end."""
         self._resume()
         settings, device = self.settings, self.accelerator.device
-        data = StepBatches(
-            self.task,
-            settings.batch_size,
-            settings.accumulate,
-            settings.data_seed,
-            settings.augment_seed,
-            self.accelerator.process_index,
-            self.accelerator.num_processes,
-        )
+        data = StepBatches(self.task, settings, self.accelerator.process_index, self.accelerator.num_processes)
         steps = range(self.step, settings.steps)
         # A generator of its own: from the global one a loader draws once at its start, and a resumed run starts twice.
         loader = DataLoader(

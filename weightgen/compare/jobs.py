@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,31 +103,29 @@ def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[i
     model = start.model(setup.architecture, recipe.seed + offset)
     flops = count_step(model, task, recipe.batch_size) * job.steps
     work = target.with_name(target.name + ".training")
-    diverged, seconds, test = None, 0.0, np.zeros(0, np.float32)
-    split: Split = "tune" if job.seed is None else "test"
+    result: dict[str, Any] = {
+        "start": start.name,
+        "seed": job.seed,
+        "learning_rate": job.learning_rate,
+        "steps": job.steps,
+    }
+    result |= {"marks": marks, "flops": flops, "seconds": 0.0, "diverged": None, "value": None}
+    scores: dict[str, np.ndarray] = {}
     with hold(work, patience=PATIENCE):
         try:
             trained = train(model, task, settings, work / "states", progress=lambda done, total, words: step_done(done))
-            curve, seconds = trained.curve, trained.seconds
-            test = score(trained.model, task, split)
+            scores["curve"] = trained.curve
+            split: Split = "tune" if job.seed is None else "test"
+            scores[split] = score(trained.model, task, split)
+            for name in task.further if split == "test" else ():
+                scores[f"test-{name}"] = score(trained.model, task, "test", name)
+            result |= {"seconds": trained.seconds, "value": float(task.metric.of(scores[split]))}
         except Diverged as error:
-            diverged, curve = error.step, error.curve
+            result["diverged"], scores["curve"] = error.step, error.curve
         if is_main_process():
             with publish(target, force=True) as staged:
-                found = {
-                    "start": start.name,
-                    "seed": job.seed,
-                    "learning_rate": job.learning_rate,
-                    "steps": job.steps,
-                    "marks": marks,
-                    "seconds": seconds,
-                    "flops": flops,
-                    "diverged": diverged,
-                    "split": split,
-                    "value": None if diverged is not None else float(task.metric.of(test)),
-                }
-                (staged.path / "result.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-                for name, values in (("curve", curve), (split, test)):
+                (staged.path / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+                for name, values in scores.items():
                     np.save(staged.path / f"{name}.npy", values.astype(np.float32), allow_pickle=False)
                 staged.manifest.update(stage="compare", recipe_hash=recipe.hash)
             shutil.rmtree(work, ignore_errors=True)
@@ -154,11 +153,12 @@ def read_run(directory: Path, validation: int, test: int) -> Run:
     found = read_json(directory / "result.json")
     marks = np.array(found["marks"])
     curve = np.load(directory / "curve.npy", allow_pickle=False)
-    scores = np.load(directory / "test.npy", allow_pickle=False)
     if found["diverged"] is not None:
         before = curve[:1] if len(curve) else np.zeros((1, validation), np.float32)
         curve = np.concatenate([curve, np.repeat(before, len(marks) - len(curve), axis=0)])
         scores = np.full(test, before.mean(), np.float32)
+    else:
+        scores = np.load(directory / "test.npy", allow_pickle=False)
     return Run(
         found["start"],
         found["seed"],

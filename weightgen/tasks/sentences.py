@@ -55,6 +55,7 @@ class Sentences(Task):
             .with_format("torch", columns=["teacher"], output_all_columns=True)
             for split, table in parts.items()
         }
+        self.further = {"recall at 10": _recall}
         self.sizes = {split: len(table) for split, table in self._parts.items()}
 
     def batch(self, split: Split, items: Sequence[int], draws: Sequence[int] | None = None) -> Batch:
@@ -93,6 +94,13 @@ class Sentences(Task):
             raise UsageError(f"the model cannot take sentences: {reason}") from error
         finally:
             model.train(was_training)
+
+
+def _recall(outputs: Any, batch: Batch) -> torch.Tensor:
+    """Return whether the sentence nearest by the teacher is among the ten nearest by the student, (items,)."""
+    ours, theirs = _similarities(outputs), _similarities(batch["teacher"])
+    nearest = theirs.argmax(1, keepdim=True)
+    return (ours.topk(min(10, ours.shape[1]), dim=1).indices == nearest).any(1)
 
 
 def _similarities(embeddings: torch.Tensor) -> torch.Tensor:

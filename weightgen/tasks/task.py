@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -41,6 +41,8 @@ class Task(ABC):
     metric: Metric
     sizes: Mapping[str, int]
     """Items of each split."""
+    further: Mapping[str, Callable[[Any, Batch], torch.Tensor]] = {}
+    """Other scores of the test items, by name: from outputs and batch to (items,)."""
     scoring_batch: int = 256
     """Items that are scored at a time, from the first: fewer where outputs are large."""
 
