@@ -30,8 +30,7 @@ from weightgen.settings import Settings, differences
 from weightgen.tasks.task import Batch, Split, Task
 from weightgen.trained import Diverged, Trained
 
-LOOK = 10
-"""On a GPU, steps between two looks at whether the loss is finite: every look waits for the device."""
+LOOK = 10  # on a GPU, steps between looks at whether the loss is finite: each one waits for the device
 Progress = Callable[[int, int, str], None]
 """Called with (steps done, steps in all, what to show beside them)."""
 
