@@ -11,7 +11,7 @@ from weightgen import __version__
 from weightgen.errors import printable
 from weightgen.models.architecture import Architecture
 from weightgen.models.source import Source
-from weightgen.recipe import SubcloneRecipe, TrainRecipe
+from weightgen.recipe import Recipe, SubcloneRecipe, TrainRecipe
 from weightgen.subcloning.plan import ACTIONS, Plan
 
 
@@ -22,11 +22,6 @@ def model_card(recipe: SubcloneRecipe, source: Source, target: Architecture, pla
     if source.reference is not None and source.reference.directory is not None:
         named = source.reference.text.startswith("package:")
         base = printable(source.reference.text if named else source.reference.directory.resolve().name)
-    load = (
-        f'timm.create_model("local-dir:{directory.name}", pretrained=True)'
-        if library == "timm"
-        else f'transformers.{target.name}.from_pretrained("{directory.name}")'
-    )
     kept = "".join(f"\n- source blocks kept ({axis}): {', '.join(map(str, b))}" for axis, b in plan.kept.items())
     counts = ", ".join(f"{plan.count(a)} {a}" for a in ACTIONS if plan.count(a))
     left = [t for t in plan.tensors if t.action == "initialised"]
@@ -49,34 +44,12 @@ Starting weights for training, **not a trained model**: cut out of `{base}` by w
 - architecture: {target.name}, {plan.parameters:,} parameters in {len(plan.tensors)} tensors ({counts}){kept}
 - plan: `plan.json`, hash `{plan.hash[:16]}`{new}{warnings}
 
-## Load it
-
-```python
-import {library}
-
-model = {load}
-```
-
-## Make it again
-
-`weightgen run recipe.yaml`, with the recipe beside this file:
-
-```yaml
-{recipe.to_yaml().strip()}
-```
-
-`weightgen verify {directory.name}` checks every file against `manifest.json`.
-""".replace("- model-initialisation\n\n---", "- model-initialisation\n---")
+{_use(recipe, target, directory.name)}""".replace("- model-initialisation\n\n---", "- model-initialisation\n---")
 
 
 def trained_card(recipe: TrainRecipe, target: Architecture, evidence: Mapping[str, Any], name: str) -> str:
     """Return the card of a model that weightgen trained."""
     library = target.library
-    load = (
-        f'timm.create_model("local-dir:{name}", pretrained=True)'
-        if library == "timm"
-        else f'transformers.{target.name}.from_pretrained("{name}")'
-    )
     parameters = sum(math.prod(s) for s in target.shapes.values())
     return f"""---
 library_name: {library}
@@ -91,12 +64,23 @@ Trained by weightgen {__version__}: {target.name}, {parameters:,} parameters, ta
 
 - {evidence["metric"]} on {evidence["items"]:,} test items: **{evidence["value"]:.4f}**
 
-## Load it
+{_use(recipe, target, name)}"""
+
+
+def load_text(target: Architecture, name: str) -> str:
+    """Return the Python expression that loads a checkpoint in its own library."""
+    if target.library == "timm":
+        return f'timm.create_model("local-dir:{name}", pretrained=True)'
+    return f'transformers.{target.name}.from_pretrained("{name}")'
+
+
+def _use(recipe: Recipe, target: Architecture, name: str) -> str:
+    return f"""## Load it
 
 ```python
-import {library}
+import {target.library}
 
-model = {load}
+model = {load_text(target, name)}
 ```
 
 ## Make it again

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from weightgen.commands.options import Json, PrintRecipe, Quiet, show_recipe
 from weightgen.console import Console
 from weightgen.recipe import CompareRecipe, Flag
 
@@ -17,9 +18,9 @@ def compare(
     *,
     recipe: Annotated[CompareRecipe, Parameter(name="*")],
     card: Flag = False,
-    print_recipe: Flag = False,
-    json: Flag = False,
-    quiet: Flag = False,
+    print_recipe: PrintRecipe = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Race starts against each other: same data order, a learning-rate search for each, several seeds, one report.
 
@@ -29,17 +30,12 @@ def compare(
     ----------
     card
         Write what was found into the model card of each start that is a checkpoint.
-    print_recipe
-        Print these options as a recipe and stop.
     json
         Print one JSON object: the contents of results.json.
-    quiet
-        Print errors only.
     """
     console = Console(json, quiet)
     if print_recipe:
-        console.result({"recipe": recipe.to_yaml()}, recipe.to_yaml().rstrip())
-        return 0
+        return show_recipe(recipe, console)
     return carry_out_race(recipe, console, card)
 
 

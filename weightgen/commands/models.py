@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
+from weightgen.commands.options import Json
 from weightgen.console import Console, table
 
 
-def models(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
-    """List the presets that --src and --dst take, and what each stands for.
-
-    Parameters
-    ----------
-    json
-        Print one JSON object.
-    """
+def models(*, json: Json = False) -> int:
+    """List the presets that --src and --dst take, and what each stands for."""
     from weightgen.models.names import PRESETS, TIMM_PRESETS, preset
 
     rows = []

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from weightgen.commands.options import Json, Quiet
 from weightgen.console import Console
 from weightgen.errors import UsageError, printable
 
@@ -19,8 +20,8 @@ def report(
     *,
     out: Path = Path("report"),
     force: Flag = False,
-    json: Flag = False,
-    quiet: Flag = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Put the results of races into one report: report.html, report.md and curves.png.
 
@@ -32,10 +33,6 @@ def report(
         Directory to write; an earlier report there is replaced.
     force
         Write into a directory that holds other things; they stay.
-    json
-        Print one JSON object.
-    quiet
-        Print errors only.
     """
     from weightgen.compare.report import FILES, is_report, write_report
     from weightgen.compare.results import read_results

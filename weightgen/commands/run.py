@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from weightgen.commands.compare import carry_out_race
+from weightgen.commands.options import DryRun, Force, Json, Quiet
 from weightgen.commands.subclone import carry_out_recipe
 from weightgen.commands.train import carry_out_training
 from weightgen.console import Console
 from weightgen.errors import UsageError
-from weightgen.recipe import CompareRecipe, Flag, SubcloneRecipe, TrainRecipe, load_recipe
+from weightgen.recipe import CompareRecipe, SubcloneRecipe, TrainRecipe, load_recipe
 
 
 def run(
@@ -17,10 +18,10 @@ def run(
     /,
     *,
     out: Path | None = None,
-    dry_run: Flag = False,
-    force: Flag = False,
-    json: Flag = False,
-    quiet: Flag = False,
+    dry_run: DryRun = False,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Carry out a recipe (one YAML file is one reproducible run).
 
@@ -30,14 +31,6 @@ def run(
         The recipe file.
     out
         Directory to write, instead of the recipe's own.
-    dry_run
-        Show the plan and stop.
-    force
-        Replace an existing output directory.
-    json
-        Print one JSON object.
-    quiet
-        Print errors only.
     """
     console, found = Console(json, quiet), load_recipe(recipe)
     if out is not None:

@@ -8,38 +8,24 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from weightgen.commands.options import DryRun, Force, Json, PrintRecipe, Quiet, show_recipe
 from weightgen.console import Console
-from weightgen.recipe import Flag, SubcloneRecipe
+from weightgen.recipe import SubcloneRecipe
 
 
 def subclone(
     *,
     recipe: Annotated[SubcloneRecipe, Parameter(name="*")],
-    dry_run: Flag = False,
-    print_recipe: Flag = False,
-    force: Flag = False,
-    json: Flag = False,
-    quiet: Flag = False,
+    dry_run: DryRun = False,
+    print_recipe: PrintRecipe = False,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
-    """Cut a small model's starting weights out of a larger pretrained one.
-
-    Parameters
-    ----------
-    dry_run
-        Show the plan and stop.
-    print_recipe
-        Print these options as a recipe and stop.
-    force
-        Replace an existing output directory.
-    json
-        Print one JSON object.
-    quiet
-        Print errors only.
-    """
+    """Cut a small model's starting weights out of a larger pretrained one."""
     console = Console(json, quiet)
     if print_recipe:
-        console.result({"recipe": recipe.to_yaml()}, recipe.to_yaml().rstrip())
-        return 0
+        return show_recipe(recipe, console)
     return carry_out_recipe(recipe, None, console, dry_run, force)
 
 
@@ -57,6 +43,7 @@ def carry_out_recipe(recipe: SubcloneRecipe, out: Path | None, console: Console,
     """Show the plan, write the checkpoint, say what was made and what to type next."""
     import time
 
+    from weightgen.card import load_text
     from weightgen.checkpoint import check_target
     from weightgen.commands.plan_text import plan_summary, plan_text
     from weightgen.console import human_bytes
@@ -84,11 +71,7 @@ def carry_out_recipe(recipe: SubcloneRecipe, out: Path | None, console: Console,
             f"({len(published.nonfinite)} tensors, first {worst})"
         )
     seconds = time.monotonic() - started
-    load = (
-        f'timm.create_model("local-dir:{directory}", pretrained=True)'
-        if prepared.target.library == "timm"
-        else f'transformers.{prepared.target.name}.from_pretrained("{directory}")'
-    )
+    load = load_text(prepared.target, str(directory))
     data = {"directory": str(directory), "bytes": published.bytes, "load": load} | plan_summary(prepared)
     console.result(
         data | {"nonfinite": dict(published.nonfinite), "seconds": round(seconds, 2)},

@@ -7,36 +7,24 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from weightgen.commands.options import Force, Json, PrintRecipe, Quiet, show_recipe
 from weightgen.console import Console
 from weightgen.errors import UsageError
-from weightgen.recipe import Flag, TrainRecipe
+from weightgen.recipe import TrainRecipe
 
 
 def train(
     *,
     recipe: Annotated[TrainRecipe, Parameter(name="*")],
-    print_recipe: Flag = False,
-    force: Flag = False,
-    json: Flag = False,
-    quiet: Flag = False,
+    print_recipe: PrintRecipe = False,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
-    """Train one model from one start; the same command goes on where it was stopped.
-
-    Parameters
-    ----------
-    print_recipe
-        Print these options as a recipe and stop.
-    force
-        Replace an existing output directory.
-    json
-        Print one JSON object.
-    quiet
-        Print errors only.
-    """
+    """Train one model from one start; the same command goes on where it was stopped."""
     console = Console(json, quiet)
     if print_recipe:
-        console.result({"recipe": recipe.to_yaml()}, recipe.to_yaml().rstrip())
-        return 0
+        return show_recipe(recipe, console)
     return carry_out_training(recipe, console, force)
 
 

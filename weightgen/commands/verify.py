@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
+from weightgen.commands.options import Json
 from weightgen.console import Console
 
 
-def verify(directory: Path, /, *, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+def verify(directory: Path, /, *, json: Json = False) -> int:
     """Check every file of a checkpoint against its manifest; exit 1 names what was changed.
 
     Parameters
     ----------
     directory
         The checkpoint.
-    json
-        Print one JSON object.
     """
     from weightgen.checkpoint import verify as check
 
