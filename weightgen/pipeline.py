@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from weightgen.models.derive import derive_pair
 from weightgen.models.layout import Layout
 from weightgen.models.names import Reference, resolve
 from weightgen.models.source import Source, open_source
-from weightgen.provenance import Hashing, check_sizes
+from weightgen.provenance import Hashing, check_sizes, recorded_cost
 from weightgen.recipe import SubcloneRecipe
 from weightgen.sidecars import copy_sidecars
 from weightgen.subcloning.by_shape import plan_by_shape
@@ -206,8 +207,6 @@ def carry_out(prepared: Prepared, out: Path, force: bool = False, progress: Prog
         width = getattr(getattr(target.model, "config", None), "hidden_size", None)
         copy_sidecars(source.directory, prepared.tokenizer, staged.path, width)
         (staged.path / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
-        import json
-
         (staged.path / "plan.json").write_text(json.dumps(plan.to_json(), indent=1) + "\n", encoding="utf-8")
         (staged.path / "README.md").write_text(model_card(recipe, source, target, plan, out), encoding="utf-8")
         staged.manifest.update(
@@ -219,6 +218,7 @@ def carry_out(prepared: Prepared, out: Path, force: bool = False, progress: Prog
             source=hashing.result(),
             nonfinite=dict(found.nonfinite),
             cost={"calibration_flops": plan.flops},
+            source_cost=recorded_cost(source.directory),  # not part of the cost: a pretrained source is there already
             versions={"weightgen": __version__, **{n: version(n) for n in ("torch", target.library, "safetensors")}},
         )
         size = sum(f.stat().st_size for f in staged.path.rglob("*") if f.is_file())

@@ -52,10 +52,22 @@ class Hashing:
         return {file.name: found for file, found in self._found.items()}
 
 
+def recorded_cost(directory: Path | None) -> dict[str, Any]:
+    """Return what making a source took, as weightgen recorded it; empty where somebody else made it."""
+    if directory is None or not (directory / NAME).is_file():
+        return {}
+    manifest = read_json(directory / NAME)
+    return dict(manifest.get("cost", {})) if _is_ours(manifest) else {}
+
+
+def _is_ours(manifest: dict[str, Any]) -> bool:
+    return str(manifest.get("created_by", "")).startswith("weightgen ")
+
+
 def _recorded(file: Path) -> dict[str, Any] | None:
     """Return what the manifest in the file's directory says of it; None where weightgen wrote no manifest there."""
     manifest = file.parent / NAME
-    if not manifest.is_file() or not str(read_json(manifest).get("created_by", "")).startswith("weightgen "):
+    if not manifest.is_file() or not _is_ours(read_json(manifest)):
         return None
     record: dict[str, Any] | None = read_manifest(file.parent)["files"].get(file.name)
     if record is None:
