@@ -51,6 +51,14 @@ def test_a_trained_model_is_a_checkpoint(command: Command, tmp_path: Path) -> No
     ours, theirs = ((tmp_path / d / "model.safetensors").read_bytes() for d in ("made", "again"))
     assert ours == theirs
 
+    cut = command(
+        "subclone", "--src", "made", "--dst", "same", "--dst-args", "embed_dim=16,num_heads=2", "--out", "cut"
+    )
+    assert cut.code == 0, cut.err
+    found = json.loads((tmp_path / "cut" / "manifest.json").read_text())
+    assert found["source_cost"] == manifest["cost"]
+    assert found["cost"] == {"calibration_flops": 0}
+
     further = command("train", "--task", "classify", "--start", "made", *SHORT, "--steps", "2", "--out", "further")
     assert further.code == 0, further.err
     command("train", "--task", "classify", *SHORT, "--out", "x").refused(2, "add --model NAME")
