@@ -30,7 +30,7 @@ KINDS: dict[Kind, str] = {Causal: "LlamaForCausalLM", Masked: "BertForMaskedLM"}
 def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A directory with a model and the tokenizer for each class."""
     home = tmp_path_factory.mktemp("models")
-    kinds = (*KINDS.values(), "BertModel", "BertLMHeadModel")
+    kinds = (*KINDS.values(), "BertModel")
     return {k: save_model(home / k, k) for k in kinds} | {"text": save_text(home / "text.txt", 4000)}
 
 

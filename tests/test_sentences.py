@@ -34,9 +34,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def save_sentences(file: Path, count: int, seed: int = 0) -> Path:
-    """Write sentences of ten random words, which are all different."""
-    draws = np.random.default_rng(seed).integers(0, len(WORDS), (count, 10))
-    file.write_text("".join(" ".join(WORDS[i] for i in row) + "\n" for row in draws))
+    """Write sentences of eight to twelve random words, which are all different."""
+    draw = np.random.default_rng(seed)
+    rows = [draw.integers(0, len(WORDS), draw.integers(8, 13)) for _ in range(count)]
+    file.write_text("".join(" ".join(WORDS[i] for i in row) + "\n" for row in rows))
     return file
 
 

@@ -108,7 +108,7 @@ class TrainingRecipe(Recipe):
     data: str = Field(
         "digits",
         description="Images: digits, a folder of images, a zip of one, a folder of IDX files. "
-        "Text: a text file or a folder of them. Either: hf:ORG/NAME.",
+        "Text: a UTF-8 file, a folder of .txt files. Either: hf:ORG/NAME, for text with [:CONFIG].",
     )
     model: str | None = Field(
         None, description="Architecture, where no start says it: a preset, timm:NAME, hf:ORG/NAME or a directory."
