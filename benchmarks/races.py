@@ -116,7 +116,7 @@ TEXT_METHODS = (
 RACES: dict[str, Race] = {
     "vision": Race(lambda o: TEACHER, VISION, tuple(METHODS), CONTROLS, IMAGES, fashion, fashion_images),
     "vision-distilled": Race(
-        lambda o: TEACHER, VISION, ("selection",), ("random",), IMAGES | {"steps": 150}, fashion, fashion_images, teacher=True
+        lambda o: TEACHER, VISION, ("selection",), ("random",), IMAGES | {"steps": 150}, fashion, teacher=True
     ),
     "convnext": Race(
         lambda o: o.convnext,

@@ -73,7 +73,11 @@ def _in_processes(
                 stepped(counter.value)
                 if request.made:
                     raise Interrupted("stopped")
+        except KeyboardInterrupt:
+            raise Interrupted("stopped") from None
         except BrokenProcessPool as error:
+            if request.made:  # the workers of a terminal's group were asked, too, and have gone
+                raise Interrupted("stopped") from None
             raise InputError(
                 "a worker process was killed (by the system, for want of memory?). Finished runs are kept.\n"
                 "The same command goes on from there; --workers 1 needs the least memory."
@@ -110,4 +114,9 @@ def _in_worker(recipe: CompareRecipe, job: Job, out: Path) -> Path:
             _counter.value += done - seen
         seen = done
 
-    return carry_out(recipe, job, out, stepped)
+    try:
+        return carry_out(recipe, job, out, stepped)
+    except Interrupted:
+        # Saved. A worker that only handed this on would be idle again, having forgotten that it was asked to stop, and
+        # its parent might wait for it for ever.
+        os._exit(1)
