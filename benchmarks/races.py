@@ -2,7 +2,7 @@
 
     python benchmarks/races.py vision vision-distilled convnext stories shakespeare sentences
 
-Every race can be stopped and goes on where it was; its working directory is `races/NAME` in the current one.
+From the top of the repository. Every race can be stopped and goes on where it was; its working directory is `races/NAME`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from weightgen.console import Console
 from weightgen.recipe import CompareRecipe, make_recipe
 
 HERE = Path(__file__).parent
-TEACHER = HERE.parent / "checkpoints" / "fashion-teacher"
+TEACHER = Path("checkpoints/fashion-teacher")
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian: dataset-fashion-mnist
 CALIBRATE = {"calibrate": True}
 METHODS: dict[str, dict[str, Any]] = {
