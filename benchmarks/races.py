@@ -2,7 +2,7 @@
 
     python benchmarks/races.py vision vision-distilled convnext stories shakespeare sentences
 
-From the top of the repository. Every race can be stopped and goes on where it was; its working directory is `races/NAME`.
+From the top of the repository. A race can be stopped and goes on where it was; its working directory is `races/NAME`.
 """
 
 from __future__ import annotations
