@@ -55,7 +55,7 @@ def plan_pair(source: Any, target: Any, derive: bool) -> tuple[str, str]:
     from weightgen.subcloning.methods import resolve_method
     from weightgen.subcloning.planner import build_plan
 
-    recipe = make_recipe(SubcloneRecipe, {"src": "memory", "dst": "memory"})
+    recipe = make_recipe(SubcloneRecipe, {"src": "memory", "dst": "memory", "method": "selection"})
     method = resolve_method(
         recipe.method, recipe.choose, recipe.heads, recipe.depth, recipe.scale, recipe.importance, calibrated=False
     )

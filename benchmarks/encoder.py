@@ -22,8 +22,8 @@ HALF = {"num_hidden_layers": 3, "hidden_size": 192, "num_attention_heads": 6, "i
 BATCH = 32
 
 METHODS: dict[str, dict[str, Any]] = {
-    "selection": {},
-    "selection --heads flat": {"heads": "flat"},
+    "selection": {"method": "selection"},
+    "selection --heads flat": {"method": "selection", "heads": "flat"},
     "subcloning": {"method": "subcloning"},
     "subcloning --calibrate": {"method": "subcloning", "calibrate": True},
     "minitron --calibrate": {"method": "minitron", "calibrate": True},

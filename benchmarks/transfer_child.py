@@ -17,7 +17,7 @@ LLAMA = {"hidden_size": 3072, "num_hidden_layers": 40, "intermediate_size": 8192
 LLAMA |= {"num_key_value_heads": 8, "vocab_size": 32000}
 SMALL = {"hidden_size": 1536, "num_hidden_layers": 20, "intermediate_size": 4096, "num_attention_heads": 12}
 SMALL |= {"num_key_value_heads": 4}
-VIT = {"src": "timm:vit_large_patch16_224", "dst": "vit-small"}
+VIT = {"src": "timm:vit_large_patch16_224", "dst": "vit-small", "method": "selection"}
 
 
 def make_vit(path: Path) -> None:
@@ -86,7 +86,9 @@ def recipe_of(case: str, work: Path) -> Any:
 
     if case == "vit":
         return make_recipe(SubcloneRecipe, VIT | {"src_weights": str(work / "vit_large.safetensors")})
-    return make_recipe(SubcloneRecipe, {"src": str(work / "llama"), "dst": "same", "dst_args": SMALL})
+    return make_recipe(
+        SubcloneRecipe, {"src": str(work / "llama"), "dst": "same", "dst_args": SMALL, "method": "selection"}
+    )
 
 
 def plain_read(prepared: Any) -> int:

@@ -51,12 +51,12 @@ def test_whole_heads_keep_queries_keys_and_values_of_one_source_head_together() 
         for part in range(3):  # every row of q, k and v is marked by the head it belongs to
             rows = source.blocks[0].attn.qkv.weight[part * 64 : (part + 1) * 64]
             rows.copy_(torch.arange(8.0).repeat_interleave(8)[:, None].expand(64, 64))
-    plan = weightgen.subclone(source, target)
+    plan = weightgen.subclone(source, target, method="selection")
     assert isinstance(plan, Plan)
     marks = target.blocks[0].attn.qkv.weight.reshape(3, 3, 8, 24)
     for head in range(3):
         assert len(marks[:, head].unique()) == 1
     flat = timm.create_model("vit_tiny_patch16_224", embed_dim=24, depth=1, num_heads=3, **arguments)
-    weightgen.subclone(source, flat, heads="flat")
+    weightgen.subclone(source, flat, method="selection", heads="flat")
     blended = flat.blocks[0].attn.qkv.weight.reshape(3, 3, 8, 24)
     assert any(len(blended[:, head].unique()) > 1 for head in range(3))

@@ -75,7 +75,7 @@ class SubcloneRecipe(Recipe):
         None, description="Directory with the target's tokenizer, to match vocabularies that differ."
     )
     method: str = Field(
-        "selection", description="selection, subcloning or minitron: a bundle of the four choices below."
+        "subcloning", description="subcloning, selection or minitron: a bundle of the four choices below."
     )
     choose: str | None = Field(None, description="Which indices: uniform, consecutive, random or importance.")
     heads: str | None = Field(

@@ -30,8 +30,8 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "selection": Method("uniform", "whole", "first", "none"),
     "subcloning": Method("importance", "whole", "ends", "fan-in", "magnitude"),
+    "selection": Method("uniform", "whole", "first", "none"),
     "minitron": Method("importance", "whole", "influence", "none", "minitron"),
 }
 
@@ -65,7 +65,9 @@ def resolve_method(
         _known("importance", statistic, STATISTICS),
     )
     if resolved.choose == "importance" and resolved.heads == "flat":
-        raise UsageError("importance ranks heads and channels, which '--heads flat' ignores: use --heads whole")
+        raise UsageError(
+            "importance ranks heads and channels, which '--heads flat' ignores:\nuse --heads whole, or --method selection"
+        )
     needs_data = resolved.choose == "importance" and resolved.importance != "magnitude"
     if (needs_data or resolved.depth == "influence") and not calibrated:
         raise UsageError(
