@@ -66,7 +66,8 @@ def resolve_method(
     )
     if resolved.choose == "importance" and resolved.heads == "flat":
         raise UsageError(
-            "importance ranks heads and channels, which '--heads flat' ignores:\nuse --heads whole, or --method selection"
+            "importance ranks heads and channels, which '--heads flat' ignores:\n"
+            "use --heads whole, or --method selection"
         )
     needs_data = resolved.choose == "importance" and resolved.importance != "magnitude"
     if (needs_data or resolved.depth == "influence") and not calibrated:
