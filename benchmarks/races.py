@@ -133,7 +133,7 @@ RACES: dict[str, Race] = {
         SMALL_STORIES,
         (*TEXT_METHODS, "subcloning"),
         CONTROLS[:1],
-        TEXT | {"steps": 100},
+        TEXT | {"steps": 75},
         own_stories,
         own_stories,
     ),

@@ -19,11 +19,12 @@ from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble
 from weightgen.compare.schema import Results
 from weightgen.compare.workers import carry_out_all
 from weightgen.errors import CheckError, UsageError, printable
+from weightgen.files import read_small
 from weightgen.flops import count_step
 from weightgen.interruption import Interrupted
 from weightgen.manifest import read_manifest
 from weightgen.models.names import resolve
-from weightgen.recipe import CompareRecipe, load_recipe
+from weightgen.recipe import MAX_BYTES, CompareRecipe, load_recipe
 from weightgen.settings import differences
 from weightgen.starts import Start
 from weightgen.train_one import environment, versions
@@ -206,5 +207,6 @@ def _lineage(start: Start) -> dict[str, Any]:
     directory = resolve(start.directory).directory if start.directory else None
     told = {k: v for k, v in _manifest(start).items() if k not in ("schema", "files")}
     if directory is not None and (directory / SAVED).is_file():
-        told["recipe"] = load_recipe(directory / SAVED).to_yaml()
+        # As text: it may be another version's, or another tool's.
+        told["recipe"] = read_small(directory / SAVED, MAX_BYTES).decode(errors="replace")
     return told
