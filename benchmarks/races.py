@@ -8,6 +8,7 @@ From the top of the repository. A race can be stopped and goes on where it was; 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -191,7 +192,8 @@ def further(race: Path) -> str:
     for start in sorted((race / "runs").iterdir()):
         for file in sorted({f.name for f in start.glob("*/test-*.npy")}):
             values = [float(np.load(f).mean()) for f in sorted(start.glob(f"*/{file}"))]
-            rows.append([start.name[3:], file[5:-4], over_seeds(values).text(".3f")])
+            name = json.loads(next(start.glob("*/result.json")).read_text(encoding="utf-8"))["start"]
+            rows.append([name, file[5:-4], over_seeds(values).text(".3f")])
     header = ["start", "score", "mean over seeds, 95 %"]
     return f"\nOn the test items:\n\n{markdown_table(rows, header)}\n" if rows else ""
 
