@@ -147,7 +147,7 @@ class TrainRecipe(TrainingRecipe):
     """Train one model."""
 
     stage: Annotated[Literal["train"], Parameter(parse=False)] = "train"
-    start: str = Field("random", description="Checkpoint directory to start from, or random.")
+    start: str = Field("random", description="Checkpoint directory to start from, an initialiser's name, or random.")
     lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
 
 
@@ -159,7 +159,8 @@ class CompareRecipe(TrainingRecipe):
     stage: Annotated[Literal["compare"], Parameter(parse=False)] = "compare"
     start: Annotated[list[str], Parameter(negative=())] = Field(
         min_length=2,
-        description="A start, once for each: [NAME=]DIRECTORY, random, shuffled:DIR, stats:DIR or scratch-flops[:DIR].",
+        description="A start, once for each: [NAME=]DIRECTORY, an initialiser (he-normal, orthogonal, ...), random, "
+        "shuffled:DIR, stats:DIR or scratch-flops[:DIR].",
     )
     seeds: int = Field(3, ge=1, description="Runs of each start; run k adds k to every seed.")
     lr: float = Field(1e-3, gt=0, description="First learning rate tried.")

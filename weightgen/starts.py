@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from weightgen import inits
 from weightgen.errors import InputError, UsageError, did_you_mean, printable
 from weightgen.models.architecture import Architecture, build
 from weightgen.models.loading import initialised, load_model
@@ -17,7 +18,7 @@ from weightgen.models.source import Source, open_source
 if TYPE_CHECKING:
     import torch
 
-Kind = Literal["checkpoint", "random", "shuffled", "stats", "scratch-flops"]
+Kind = Literal["checkpoint", "initialiser", "random", "shuffled", "stats", "scratch-flops"]
 OF_CHECKPOINT = ("shuffled", "stats")
 
 
@@ -43,24 +44,29 @@ class Start:
             return load_model(self.source)
         if self.kind in OF_CHECKPOINT:
             return _control(self.kind, load_model(self.source), seed)
-        return initialised(architecture, seed)
+        model = initialised(architecture, seed)
+        if self.kind == "initialiser":
+            inits.apply(self.text.rpartition("=")[2], model, seed)
+        return model
 
 
 def parse_start(text: str) -> Start:
-    """Read `[NAME=]DIRECTORY`, `random`, `shuffled:DIR`, `stats:DIR` or `scratch-flops[:DIR]`."""
+    """Read `[NAME=]DIRECTORY`, an initialiser, `random`, `shuffled:DIR`, `stats:DIR` or `scratch-flops[:DIR]`."""
     name, equals, rest = text.partition("=")
     if not equals or "/" in name:
         name, rest = "", text
     kind, _, argument = rest.partition(":")
     if rest == "random":
         return Start(text, name or "random", "random")
+    if rest in inits.NAMES:
+        return Start(text, name or rest, "initialiser")
     if kind == "scratch-flops":
         return Start(text, name or rest, "scratch-flops", argument)
     if kind in OF_CHECKPOINT:
         if not argument:
             raise UsageError(f"'{printable(text)}': of which checkpoint? Write {kind}:DIRECTORY")
         return Start(text, name or f"{kind}:{_last(argument)}", "shuffled" if kind == "shuffled" else "stats", argument)
-    words = ["random", "shuffled", "stats", "scratch-flops"]
+    words = ["random", "shuffled", "stats", "scratch-flops", *inits.NAMES]
     if not Path(rest).expanduser().is_dir() and ":" not in rest:
         raise UsageError(
             f"'{printable(rest)}' is no start: no such directory.{did_you_mean(rest, words)} "

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -18,12 +18,11 @@ from weightgen.compare.sentences import Race, sentence
 from weightgen.compare.statistics import DRAWS, Summary, summarise
 from weightgen.errors import InputError, printable
 from weightgen.models.header import strict_json
+from weightgen.starts import Kind
 from weightgen.tasks.task import Metric
 
 NAME = "results.json"
 MAX_BYTES = 32 << 20  # 100 starts x 20 seeds x 500 marks are 20 MB
-
-Kind = Literal["checkpoint", "random", "shuffled", "stats", "scratch-flops"]
 
 
 @dataclass(frozen=True)

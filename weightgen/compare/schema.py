@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from weightgen.starts import Kind
+
 SCHEMA = 1
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -112,7 +114,7 @@ class StartFields(TypedDict):
 
     name: Name
     text: Text
-    kind: Literal["checkpoint", "random", "shuffled", "stats", "scratch-flops"]
+    kind: Kind
     learning_rate: Finite
     trials: Annotated[list[TrialFields], Field(max_length=1000)]
     curve: CurveFields
