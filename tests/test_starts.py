@@ -16,7 +16,7 @@ from weightgen.starts import parse_start, parse_starts
 SIZES = {"img_size": 8, "patch_size": 4, "in_chans": 1, "num_classes": 10, "embed_dim": 48, "depth": 1, "num_heads": 3}
 
 
-@pytest.mark.parametrize("name", inits.NAMES)
+@pytest.mark.parametrize("name", inits.INITIALISERS)
 def test_initialisers_follow_their_formulas(name: str) -> None:
     architecture = build(resolve("timm:vit_tiny_patch16_224"), SIZES)
     start = parse_start(name)

@@ -58,7 +58,7 @@ def parse_start(text: str) -> Start:
     kind, _, argument = rest.partition(":")
     if rest == "random":
         return Start(text, name or "random", "random")
-    if rest in inits.NAMES:
+    if rest in inits.INITIALISERS:
         return Start(text, name or rest, "initialiser")
     if kind == "scratch-flops":
         return Start(text, name or rest, "scratch-flops", argument)
@@ -66,7 +66,7 @@ def parse_start(text: str) -> Start:
         if not argument:
             raise UsageError(f"'{printable(text)}': of which checkpoint? Write {kind}:DIRECTORY")
         return Start(text, name or f"{kind}:{_last(argument)}", "shuffled" if kind == "shuffled" else "stats", argument)
-    words = ["random", "shuffled", "stats", "scratch-flops", *inits.NAMES]
+    words = ["random", "shuffled", "stats", "scratch-flops", *inits.INITIALISERS]
     if not Path(rest).expanduser().is_dir() and ":" not in rest:
         raise UsageError(
             f"'{printable(rest)}' is no start: no such directory.{did_you_mean(rest, words)} "

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-Initialiser = Callable[["torch.Tensor"], object]
-
-
-def _named() -> dict[str, Initialiser]:
-    from torch.nn import init
-
-    return {
-        "glorot-uniform": init.xavier_uniform_,  # Glorot and Bengio 2010, equation 16
-        "glorot-normal": init.xavier_normal_,
-        "he-uniform": lambda weight: init.kaiming_uniform_(weight, nonlinearity="relu"),  # He et al. 2015, section 2.2
-        "he-normal": lambda weight: init.kaiming_normal_(weight, nonlinearity="relu"),
-        "orthogonal": init.orthogonal_,  # Saxe et al. 2014
-    }
-
-
-NAMES = ("glorot-uniform", "glorot-normal", "he-uniform", "he-normal", "orthogonal")
+INITIALISERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "glorot-uniform": ("xavier_uniform_", {}),  # Glorot and Bengio 2010, equation 16
+    "glorot-normal": ("xavier_normal_", {}),
+    "he-uniform": ("kaiming_uniform_", {"nonlinearity": "relu"}),  # He et al. 2015, section 2.2
+    "he-normal": ("kaiming_normal_", {"nonlinearity": "relu"}),
+    "orthogonal": ("orthogonal_", {}),  # Saxe et al. 2014
+}
+"""Name -> function of torch.nn.init and its options."""
 
 
 def apply(name: str, model: torch.nn.Module, seed: int) -> None:
@@ -33,11 +24,11 @@ def apply(name: str, model: torch.nn.Module, seed: int) -> None:
     """
     import torch
 
-    initialise = _named()[name]
+    function, options = INITIALISERS[name]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         for module in model.modules():
             if isinstance(module, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d):
-                initialise(module.weight)
+                getattr(torch.nn.init, function)(module.weight, **options)
                 if module.bias is not None:
                     module.bias.zero_()
