@@ -62,7 +62,7 @@ def main() -> None:
     say("4. What is a start worth? A race: both learn from the source which of 3,000 definitions are alike\n")
     texts = HOME / "definitions.txt"
     texts.write_text("\n".join(definitions()) + "\n", encoding="utf-8")
-    race = ["--start", f"subcloning={made}", "--start", "random", "--teacher", SOURCE, "--data", str(texts)]
+    race = ["--start", f"selection={made}", "--start", "random", "--teacher", SOURCE, "--data", str(texts)]
     short = ["--steps", "60", "--batch-size", "32", "--length", "32", "--seeds", "3", "--lr-trials", "3"]
     run(["weightgen", "compare", "--task", "sentences", *race, *short, "--out", str(HOME / "race")])
 

@@ -63,7 +63,7 @@ def _subclone_modules(src: torch.nn.Module, dst: torch.nn.Module, recipe: Subclo
     from weightgen.models.names import Library
     from weightgen.models.source import match
     from weightgen.models.weights import MemoryWeights
-    from weightgen.subcloning.methods import resolve_method
+    from weightgen.subcloning.methods import DEFAULTS, resolve_method
     from weightgen.subcloning.transfer import in_memory, initial_values, needs_initial
 
     def library(module: torch.nn.Module) -> Library:
@@ -73,7 +73,14 @@ def _subclone_modules(src: torch.nn.Module, dst: torch.nn.Module, recipe: Subclo
     target = describe(library(dst), type(dst).__name__, dst, {})
     weights = MemoryWeights({n: t for n, t in src.state_dict().items() if n in origin.shapes})
     source = match(None, origin, weights, None, "the source module")
-    method = resolve_method(recipe.method, recipe.choose, recipe.heads, recipe.depth, recipe.scale, recipe.importance)
+    method = resolve_method(
+        recipe.method or DEFAULTS[origin.library],
+        recipe.choose,
+        recipe.heads,
+        recipe.depth,
+        recipe.scale,
+        recipe.importance,
+    )
     plan = make_plan(recipe, method, source, target)
     values = in_memory(plan, weights, initial_values(target, needs_initial(plan), recipe.seed))
     state = dst.state_dict()

@@ -15,13 +15,13 @@ from weightgen.errors import CoverageError, UsageError
 from weightgen.models.architecture import Architecture, build, keep_layers, resized, write_config
 from weightgen.models.derive import derive_pair
 from weightgen.models.layout import Layout
-from weightgen.models.names import Reference, resolve
+from weightgen.models.names import Library, Reference, resolve
 from weightgen.models.source import Source, open_source
 from weightgen.provenance import Hashing, check_sizes, recorded_cost
 from weightgen.recipe import SubcloneRecipe
 from weightgen.sidecars import copy_sidecars
 from weightgen.subcloning.by_shape import plan_by_shape
-from weightgen.subcloning.methods import Method, resolve_method
+from weightgen.subcloning.methods import DEFAULTS, Method, resolve_method
 from weightgen.subcloning.plan import Plan
 from weightgen.subcloning.planner import Scores, build_plan
 from weightgen.subcloning.transfer import Progress, Transferred, execute, initial_values, nbytes, needs_initial
@@ -53,8 +53,9 @@ class Published:
 
 def prepare(recipe: SubcloneRecipe, progress: Callable[[int, int], None] | None = None) -> Prepared:
     """Resolve names, open the source, measure importance where asked for, and plan."""
-    method = _method(recipe)
     reference = resolve(recipe.src)
+    recipe = with_method(recipe, reference.library)
+    method = _method(recipe)
     weights = Path(recipe.src_weights).expanduser() if recipe.src_weights else None
     target_reference = None if recipe.dst == "same" else resolve(recipe.dst)
     if target_reference is not None and target_reference.library != reference.library:
@@ -73,9 +74,14 @@ def prepare(recipe: SubcloneRecipe, progress: Callable[[int, int], None] | None 
     return Prepared(recipe, source, target, plan, tokenizer)
 
 
+def with_method(recipe: SubcloneRecipe, library: Library) -> SubcloneRecipe:
+    """Return a recipe that names its method: the default of the source's library where it names none."""
+    return recipe if recipe.method else recipe.model_copy(update={"method": DEFAULTS[library]})
+
+
 def _method(recipe: SubcloneRecipe) -> Method:
     return resolve_method(
-        recipe.method,
+        recipe.method or "",
         recipe.choose,
         recipe.heads,
         recipe.depth,

@@ -74,8 +74,10 @@ class SubcloneRecipe(Recipe):
     dst_tokenizer: str | None = Field(
         None, description="Directory with the target's tokenizer, to match vocabularies that differ."
     )
-    method: str = Field(
-        "subcloning", description="subcloning, selection or minitron: a bundle of the four choices below."
+    method: str | None = Field(
+        None,
+        description="subcloning (default for timm models), selection (for transformers models) or minitron: a bundle "
+        "of the four choices below.",
     )
     choose: str | None = Field(None, description="Which indices: uniform, consecutive, random or importance.")
     heads: str | None = Field(

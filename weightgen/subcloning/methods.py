@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weightgen.errors import UsageError, did_you_mean
+from weightgen.models.names import Library
 from weightgen.subcloning import depth
 from weightgen.subcloning.select import CHOICES
 
@@ -34,6 +35,10 @@ METHODS: dict[str, Method] = {
     "selection": Method("uniform", "whole", "first", "none"),
     "minitron": Method("importance", "whole", "influence", "none", "minitron"),
 }
+
+
+# What trained best without data in benchmarks/races.md, by the kind of model that each library holds.
+DEFAULTS: dict[Library, str] = {"timm": "subcloning", "transformers": "selection"}
 
 
 def resolve_method(
