@@ -35,8 +35,6 @@ class Settings:
     """Steps at which the validation set is scored."""
     save_every: int = 500
     """Steps between two saved states."""
-    loader_workers: int = 0
-    """Processes that prepare batches."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON and trackers want them."""

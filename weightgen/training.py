@@ -155,9 +155,7 @@ class _Loop:
         data = StepBatches(self.task, settings, self.accelerator.process_index, self.accelerator.num_processes)
         steps = range(self.step, settings.steps)
         # A generator of its own: from the global one a loader draws once at its start, and a resumed run starts twice.
-        loader = DataLoader(
-            data, sampler=steps, batch_size=None, num_workers=settings.loader_workers, generator=torch.Generator()
-        )
+        loader = DataLoader(data, sampler=steps, batch_size=None, generator=torch.Generator())
         saved_at = self.step
         with stop_requests() as request:
             self._mark(progress)

@@ -51,7 +51,7 @@ def race(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> 
         budgets = [_budget(recipe, setup, s) for s in setup.starts]
         total = sum(budgets) * (recipe.lr_trials + recipe.seeds)
         report = progress or (lambda done, total, words: None)
-        schedule = _Schedule(recipe, setup, budgets, out)
+        schedule = _Schedule(recipe, setup, budgets)
         try:
             carry_out_all(
                 recipe,
@@ -76,8 +76,8 @@ def race(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> 
 class _Schedule:
     """Which job comes when: a start's trials one after another, then its runs."""
 
-    def __init__(self, recipe: CompareRecipe, setup: Setup, budgets: Sequence[int], out: Path) -> None:
-        self._recipe, self._setup, self._budgets, self._out = recipe, setup, budgets, out
+    def __init__(self, recipe: CompareRecipe, setup: Setup, budgets: Sequence[int]) -> None:
+        self._recipe, self._setup, self._budgets = recipe, setup, budgets
         self._sign = 1 if setup.task.metric.higher_is_better else -1
         self.tried: list[dict[float, float | None]] = [{} for _ in setup.starts]
         """Learning rate -> score on the tuning set, None where it diverged; of each start."""

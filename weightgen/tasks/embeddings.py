@@ -16,7 +16,8 @@ from weightgen.errors import UsageError, printable
 from weightgen.models.loading import load_model
 from weightgen.models.names import resolve
 from weightgen.models.source import open_source
-from weightgen.tasks.texts import Tables, generated
+from weightgen.tasks.tables import generated
+from weightgen.tasks.texts import Tables
 from weightgen.tasks.tokens import open_tokenizer, tokenizer_of
 
 WORDS = range(6, 65)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from weightgen.errors import InputError, NetworkError, UsageError, printable
+from weightgen.errors import InputError, UsageError, printable
+from weightgen.tasks.tables import from_hub, generated, loaded
 
 IDX = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -41,33 +42,23 @@ def load_images(data: str) -> Images:
 
     datasets.disable_progress_bars()
     path = Path(data).expanduser()
-    try:
-        if data == "digits":
-            tables = _generated(_digits, {"version": 1})
-        elif data.startswith("hf:"):
-            tables = dict(datasets.load_dataset(data.removeprefix("hf:")))
-        elif path.is_dir() and any(path.glob("*-idx3-ubyte*")):
-            tables = {split: _idx(path, split) for split in IDX}
-        elif path.is_dir():
-            tables = dict(datasets.load_dataset("imagefolder", data_dir=str(path.resolve())))
-        elif path.suffix == ".zip" and path.is_file():
-            # Unpacked into the cache first: from inside a zip, imagefolder takes the zip's own folder for a class.
-            unpacked = datasets.DownloadManager().extract(str(path.resolve()))
-            tables = dict(datasets.load_dataset("imagefolder", data_dir=unpacked))
-        elif path.exists():
-            raise InputError(f"{printable(data)}: expected a folder of images, a zip of one, or IDX files")
-        else:
-            raise UsageError(f"'{printable(data)}' is no such directory; a dataset of the hub is written hf:ORG/NAME")
-    except (ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
-        raise NetworkError(
-            f"could not reach the hub for the dataset '{printable(data)}' ({type(error).__name__})\n"
-            "Download it elsewhere and pass its folder of images."
-        ) from error
-    except (datasets.exceptions.DatasetsError, FileNotFoundError, ValueError) as error:
-        if isinstance(error.__cause__, InputError):  # raised by us, while `datasets` drew rows from a file
-            raise error.__cause__ from None
-        reason = printable((str(error).splitlines() or [type(error).__name__])[0])
-        raise InputError(f"{printable(data)}: no usable images: {reason}") from error
+    folder = "its folder of images"
+    if data == "digits":
+        tables = dict(_table(_digits, {"version": 1}, classes=10).train_test_split(test_size=0.2, seed=0))
+    elif data.startswith("hf:"):
+        tables = from_hub(data, "images", folder)
+    elif path.is_dir() and any(path.glob("*-idx3-ubyte*")):
+        tables = {split: _idx(path, split) for split in IDX}
+    elif path.is_dir():
+        tables = loaded(data, "images", folder, "imagefolder", data_dir=str(path.resolve()))
+    elif path.suffix == ".zip" and path.is_file():
+        # Unpacked into the cache first: from inside a zip, imagefolder takes the zip's own folder for a class.
+        unpacked = datasets.DownloadManager().extract(str(path.resolve()))
+        tables = loaded(data, "images", folder, "imagefolder", data_dir=unpacked)
+    elif path.exists():
+        raise InputError(f"{printable(data)}: expected a folder of images, a zip of one, or IDX files")
+    else:
+        raise UsageError(f"'{printable(data)}' is no such directory; a dataset of the hub is written hf:ORG/NAME")
     return _described(tables, data)
 
 
@@ -90,11 +81,8 @@ def _described(tables: Mapping[str, Any], data: str) -> Images:
         train, test = parts["train"], parts["test"]
 
     def renamed(table: Any) -> Any:
-        return (
-            table.select_columns([image, label])
-            .rename_columns({image: "_i", label: "_l"})
-            .rename_columns({"_i": "image", "_l": "label"})
-        )
+        table = table.select_columns([image, label])
+        return table.rename_columns({old: new for old, new in ((image, "image"), (label, "label")) if old != new})
 
     train, test = renamed(train), renamed(test)
     if not len(test):
@@ -108,21 +96,12 @@ def _described(tables: Mapping[str, Any], data: str) -> Images:
     return Images(train, test, tuple(classes), 1 if mode in ("L", "1", "I;16") else 3)
 
 
-def _generated(rows: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Write rows to the cache of `datasets` once, and map them from there."""
+def _table(rows: Any, arguments: dict[str, Any], classes: int) -> Any:
     import datasets
 
-    whole = datasets.Dataset.from_generator(
-        rows, gen_kwargs=arguments, features=_features([str(c) for c in range(10)]), split="train"
-    )
-    parts = whole.train_test_split(test_size=0.2, seed=0)
-    return dict(parts)
-
-
-def _features(classes: list[str]) -> Any:
-    import datasets
-
-    return datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=classes)})
+    names = [str(c) for c in range(classes)]
+    features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=names)}
+    return generated(rows, arguments, datasets.Features(features))
 
 
 def _digits(version: int) -> Iterator[dict[str, Any]]:
@@ -136,8 +115,6 @@ def _digits(version: int) -> Iterator[dict[str, Any]]:
 
 
 def _idx(folder: Path, split: str) -> Any:
-    import datasets
-
     files = []
     for stem in IDX[split]:
         known = [folder / stem, folder / f"{stem}.gz"]
@@ -150,9 +127,7 @@ def _idx(folder: Path, split: str) -> Any:
     labels = read_idx(files[1])
     count = int(labels.max()) + 1 if labels.size else 0
     arguments = {"images": str(files[0].resolve()), "labels": str(files[1].resolve()), "stamps": stamps}
-    return datasets.Dataset.from_generator(
-        _idx_rows, gen_kwargs=arguments, features=_features([str(c) for c in range(max(count, 1))]), split=split
-    )
+    return _table(_idx_rows, arguments, classes=max(count, 1))
 
 
 def _idx_rows(images: str, labels: str, stamps: str) -> Iterator[dict[str, Any]]:

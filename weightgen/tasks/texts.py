@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from weightgen.errors import InputError, NetworkError, WeightgenError, printable
+from weightgen.errors import InputError, printable
 from weightgen.files import open_regular
+from weightgen.tasks.tables import from_hub, generated
 from weightgen.tasks.task import Split
 
 PIECE = 1 << 14
@@ -97,21 +98,6 @@ def _table(files: list[Path]) -> Any:
     return generated(_pieces, arguments, datasets.Features({"text": datasets.Value("string")}))
 
 
-def generated(rows: Callable[..., Iterator[dict[str, Any]]], arguments: dict[str, Any], features: Any) -> Any:
-    """Return the table of a generator's rows, which `datasets` finds again by the generator's arguments.
-
-    Of several processes that ask at a time, one generates and the others wait.
-    """
-    import datasets
-
-    try:
-        return datasets.Dataset.from_generator(rows, gen_kwargs=arguments, features=features)
-    except datasets.exceptions.DatasetGenerationError as error:
-        if isinstance(error.__cause__, WeightgenError):  # what the rows themselves found wrong
-            raise error.__cause__ from None
-        raise
-
-
 def _pieces(files: str, stamps: str, piece: int) -> Iterator[dict[str, str]]:
     empty = True
     for file in map(Path, files.split("\n")):
@@ -128,20 +114,8 @@ def _pieces(files: str, stamps: str, piece: int) -> Iterator[dict[str, str]]:
 
 
 def _from_hub(data: str) -> Tables:
-    import datasets
-
     shown = printable(data)
-    name, _, config = data.removeprefix("hf:").partition(":")
-    try:
-        found = dict(datasets.load_dataset(name, config or None))
-    except (ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
-        raise NetworkError(
-            f"could not reach the hub for the dataset '{shown}' ({type(error).__name__})\n"
-            "Download it elsewhere and pass a text file, or a folder of .txt files."
-        ) from error
-    except (datasets.exceptions.DatasetsError, datasets.exceptions.DataFilesNotFoundError, ValueError) as error:
-        reason = printable((str(error).splitlines() or [type(error).__name__])[0])
-        raise InputError(f"{shown}: no usable text: {reason}") from error
+    found = from_hub(data, "text", "a text file, or a folder of .txt files")
     if "train" not in found:
         if len(found) > 1:
             raise InputError(f"{shown}: no split 'train' among {', '.join(map(printable, found))}")
