@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weightgen.console import first_process
 from weightgen.errors import InputError, UsageError, printable
+from weightgen.launch import first_process
 from weightgen.manifest import check, read_manifest, sync_directory, write_manifest
 
 PARTIAL = "partial"  # being written, or being removed: never worth anything

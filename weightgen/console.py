@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from weightgen.errors import printable
-
-
-def first_process() -> bool:
-    """Whether this process speaks for its launch: alone, or the first of several."""
-    return int(os.environ.get("RANK", "0")) == 0
+from weightgen.launch import first_process
 
 
 class Update(Protocol):

@@ -19,11 +19,11 @@ from weightgen.flops import count_step
 from weightgen.manifest import check
 from weightgen.models.architecture import Architecture
 from weightgen.models.jsonfile import read_json
+from weightgen.preparation import data_directory, set_threads, settings_of
 from weightgen.recipe import CompareRecipe
 from weightgen.starts import Start, architecture_of, parse_starts
 from weightgen.tasks import make_task
 from weightgen.tasks.task import Split, Task
-from weightgen.train_one import data_directory, set_threads, settings_of
 from weightgen.trained import Diverged
 from weightgen.training import is_main_process, score, train, wait_for_everyone
 

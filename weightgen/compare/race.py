@@ -22,12 +22,13 @@ from weightgen.errors import CheckError, UsageError, printable
 from weightgen.files import read_small
 from weightgen.flops import count_step
 from weightgen.interruption import Interrupted
+from weightgen.launch import processes
 from weightgen.manifest import read_manifest
 from weightgen.models.names import resolve
+from weightgen.preparation import environment, versions
 from weightgen.recipe import MAX_BYTES, CompareRecipe, load_recipe
 from weightgen.settings import differences
 from weightgen.starts import Start
-from weightgen.train_one import environment, versions
 from weightgen.training import Progress, end, is_main_process
 
 SAVED = "recipe.yaml"
@@ -176,7 +177,7 @@ def _baseline(setup: Setup) -> str:
 
 def _workers(recipe: CompareRecipe) -> int:
     """Return how many runs go on at a time: one where several processes share each run, or one GPU does them all."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if processes() > 1:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return recipe.workers or (1 if torch.cuda.is_available() else max(1, cores // recipe.threads))
