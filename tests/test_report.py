@@ -236,6 +236,8 @@ def test_axes() -> None:
     assert Axis(3, 3, 0, 10).at(3) == 0
 
 
-def test_flat() -> None:
-    nested = {"source": {"files": {"a": 1}}, "list": [1, "b"], "steps": [{"x": None}], "empty": {}}
-    assert list(flat(nested)) == [("source.files.a", "1"), ("list", "1, b"), ("steps.0.x", "null"), ("empty", "{}")]
+def test_lineage_is_laid_out_leaf_by_leaf() -> None:
+    data = {"source": {"sha256": "ab"}, "nonfinite": {}, "kept": [1, 2], "recipe": "stage: subclone\nsrc: a\n"}
+    expected = [("source.sha256", "ab"), ("kept", "1, 2"), ("recipe", "stage: subclone\nsrc: a\n")]
+    assert list(flat(data)) == expected
+    assert list(flat({})) == []

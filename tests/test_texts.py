@@ -97,10 +97,13 @@ def test_columns_that_could_mean_two_things_are_refused(tmp_path: Path) -> None:
         load_texts(f"hf:{tmp_path}")
 
 
-def test_packing_is_kept_on_disk_until_the_file_changes(tmp_path: Path, model: Path) -> None:
+def test_packing_is_kept_on_disk_until_the_file_changes(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"  # no other worker of this call writes there
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
     file = save_text(tmp_path / "a.txt", 400)
     first = packed(file, model)
-    cache = Path(os.environ["HF_DATASETS_CACHE"])
     before = {f: f.stat().st_mtime_ns for f in cache.rglob("*.arrow")}
     again = packed(file, model)
     assert {f: f.stat().st_mtime_ns for f in cache.rglob("*.arrow")} == before

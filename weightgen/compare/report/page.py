@@ -68,8 +68,8 @@ def _race(race: Results) -> dict[str, Any]:
 
 
 def flat(data: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the leaves of nested JSON values as ("source.sha256", "ab12...")."""
-    if isinstance(data, Mapping) and data:
+    """Yield the leaves of nested JSON values as ("source.sha256", "ab12..."); an empty mapping has none."""
+    if isinstance(data, Mapping):
         for key, value in data.items():
             yield from flat(value, f"{path}.{key}" if path else str(key))
     elif isinstance(data, list) and any(isinstance(value, Mapping | list) for value in data):
