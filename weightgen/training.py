@@ -23,7 +23,7 @@ from weightgen.data_order import StepBatches
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.interruption import Interrupted, stop_requests
 from weightgen.models.jsonfile import read_json
-from weightgen.optimizer import make_optimizer, make_scheduler
+from weightgen.optimizer import make_scheduler
 from weightgen.remarks import without_remarks
 from weightgen.retention import newest_complete, retain, state_directory
 from weightgen.settings import Settings, differences
@@ -132,7 +132,7 @@ class _Loop:
             )
         task.place(self.accelerator.device)
         set_seed(settings.augment_seed + self.accelerator.process_index)
-        optimizer = make_optimizer(model, settings)
+        optimizer = task.optimizer(model, settings)
         scheduler = make_scheduler(optimizer, settings)
         self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model.train(), optimizer, scheduler)
         self.averaged = None

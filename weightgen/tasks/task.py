@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from weightgen.optimizer import make_optimizer
+from weightgen.settings import Settings
+
 if TYPE_CHECKING:
     import torch
 
@@ -69,6 +72,10 @@ class Task(ABC):
     def terms(self, batch: Batch) -> int:
         """Return over how many terms `loss` is a mean: items, or predicted tokens."""
         return len(next(iter(batch.values())))
+
+    def optimizer(self, model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
+        """Return what moves the model's parameters: AdamW, unless the task's own literature has another."""
+        return make_optimizer(model, settings)
 
     def configure(self, model: torch.nn.Module) -> None:  # noqa: B027 - most configurations say nothing of data
         """Write into a model's configuration what its library needs to prepare such data."""

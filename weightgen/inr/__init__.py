@@ -1,0 +1,1 @@
+"""Meta-learned starting points for implicit neural representations: fields, signals, learning, fitting."""

@@ -1,0 +1,64 @@
+"""Gradients and Hessian-vector products of many tasks' losses at once, in chunks, so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from weightgen.inr.field import Tensors
+
+CHUNK = 4096
+"""Observations at a time: the activations of 256 columns then stay in a core's cache."""
+Batch = dict[str, Tensor]
+"""Observations of T tasks by name, (T, M, ...): dimension 1 counts observations."""
+Loss = Callable[[Tensors, Batch], Tensor]
+"""Stacked tensors and observations to the mean loss of each task, (T,)."""
+Parts = Iterable[tuple[Batch, float]]
+"""Observations in chunks, each with its share of the mean."""
+
+
+def observations(batch: Batch) -> int:
+    """Return how many observations each task has."""
+    return next(iter(batch.values())).shape[1]
+
+
+def chunks(batch: Batch, size: int = CHUNK) -> Parts:
+    """Yield parts of at most `size` observations."""
+    count = observations(batch)
+    for first in range(0, count, size):
+        part = {name: values[:, first : first + size] for name, values in batch.items()}
+        yield part, observations(part) / count
+
+
+def gradient(loss: Loss, tensors: Tensors, parts: Parts) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the losses (T,) and each task's gradient, stacked as the tensors are."""
+    names = list(tensors)
+    with torch.enable_grad():
+        leaves = {name: tensors[name].detach().requires_grad_() for name in names}
+        total: list[Tensor] | None = None
+        losses: Tensor | None = None
+        for part, share in parts:
+            found = loss(leaves, part) * share
+            # Tasks share nothing, so the gradient of the sum holds each task's own.
+            grads = torch.autograd.grad(found.sum(), list(leaves.values()))
+            total = list(grads) if total is None else [a.add_(b) for a, b in zip(total, grads, strict=True)]
+            losses = found.detach() if losses is None else losses + found.detach()
+    assert total is not None and losses is not None
+    return losses, dict(zip(names, total, strict=True))
+
+
+def hessian_vector(loss: Loss, tensors: Tensors, parts: Parts, vector: Tensors) -> dict[str, Tensor]:
+    """Return each task's Hessian times its vector, stacked as the tensors are."""
+    names = list(tensors)
+    with torch.enable_grad():
+        leaves = {name: tensors[name].detach().requires_grad_() for name in names}
+        total: list[Tensor] | None = None
+        for part, share in parts:
+            first = torch.autograd.grad(loss(leaves, part).sum() * share, list(leaves.values()), create_graph=True)
+            along = torch.stack([(g * vector[n]).sum() for n, g in zip(names, first, strict=True)]).sum()
+            second = torch.autograd.grad(along, list(leaves.values()), materialize_grads=True)
+            total = list(second) if total is None else [a.add_(b) for a, b in zip(total, second, strict=True)]
+    assert total is not None
+    return dict(zip(names, total, strict=True))

@@ -1,0 +1,152 @@
+"""Fitting fields to signals: many at once, step by step, in bounded memory, never worse than the best step seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field as Limits
+from torch import Tensor
+
+from weightgen.inr.config import Strict
+from weightgen.inr.derivatives import CHUNK, Batch, Loss, Parts, gradient
+from weightgen.inr.field import Field, Tensors
+from weightgen.inr.signals.kind import Evaluate, Kind, Signal
+
+EVALUATED = 1 << 16  # points at a time where no gradient is kept
+
+
+class Adaptation(Strict):
+    """How to fit from a start: gradient descent with its learned rates first, where it has any, then an optimizer."""
+
+    learned_steps: int = Limits(0, ge=0)
+    """Steps made with the learned rates; the rates of the last learned step serve all further ones."""
+    scale: float = Limits(1.0, gt=0)
+    """Factor of the learned rates."""
+    optimizer: Literal["sgd", "adam"] = "adam"
+    rate: float = Limits(1e-3, gt=0)
+    """Of the optimizer, for the steps after those."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Fields fitted to T signals."""
+
+    tensors: Mapping[str, Tensor]
+    """Stacked weights (T, ...): of each task, those with the lowest loss on the way."""
+    curve: dict[int, np.ndarray]
+    """The kind's metric (T,) at the steps that were marked."""
+    losses: np.ndarray
+    """Of every step and task, (steps + 1, T)."""
+    diverged: np.ndarray
+    """Whether a task's loss became infinite, (T,); its weights are then the best before."""
+
+
+def evaluator(field: Field, tensors: Tensors) -> Evaluate:
+    """Return a field with stacked weights as a function of coordinates, evaluated in chunks without gradients."""
+
+    def evaluate(coordinates: Tensor) -> Tensor:
+        with torch.no_grad():
+            parts = [field(part, tensors) for part in coordinates.split(EVALUATED, dim=1)]
+        return torch.cat(parts, 1)
+
+    return evaluate
+
+
+def loss_of(field: Field, kind: Kind) -> Loss:
+    """Return the kind's loss as a function of stacked weights and observations."""
+    return lambda tensors, batch: kind.loss(kind.predict(lambda x: field(x, tensors), batch), batch)
+
+
+def stacked(field: Field, tasks: int) -> dict[str, Tensor]:
+    """Return a field's weights once for each task, (T, ...)."""
+    return {n: p.detach().expand(tasks, *p.shape) for n, p in field.named_parameters()}
+
+
+def complete(kind: Kind, signals: Sequence[Signal], device: torch.device) -> Callable[[], Parts]:
+    """Return what gives all observations of signals of equal size, chunk by chunk, made anew at every step."""
+    count = kind.count(signals[0])
+
+    def parts() -> Parts:
+        for first in range(0, count, CHUNK):
+            which = torch.arange(first, min(first + CHUNK, count))
+            looks = [kind.observe(s, which) for s in signals]
+            yield {n: torch.stack([k[n] for k in looks]).to(device) for n in looks[0]}, len(which) / count
+
+    return parts
+
+
+def some(kind: Kind, signals: Sequence[Signal], points: int, seed: int, device: torch.device) -> Callable[[], Parts]:
+    """Return what gives `points` random observations of each signal, others at every step."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def parts() -> Parts:
+        looks = [
+            kind.observe(s, torch.randint(kind.count(s), (points,), generator=generator), generator) for s in signals
+        ]
+        batch: Batch = {n: torch.stack([k[n] for k in looks]).to(device) for n in looks[0]}
+        for first in range(0, points, CHUNK):
+            part = {n: v[:, first : first + CHUNK] for n, v in batch.items()}
+            yield part, len(next(iter(part.values()))[0]) / points
+
+    return parts
+
+
+def fit(
+    field: Field,
+    kind: Kind,
+    tensors: Tensors,
+    parts: Callable[[], Parts],
+    steps: int,
+    adaptation: Adaptation,
+    rates: Tensor | None = None,
+    judge: Callable[[Evaluate], Tensor] | None = None,
+    marks: Collection[int] = (),
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Fitted:
+    """Fit T fields, starting from stacked tensors (T, ...), to what `parts` gives at each step.
+
+    `rates`: learned inner rates (steps, tensors). `judge` gives the metric (T,) at the steps in `marks`, step 0 is the
+    start itself. A task whose loss is no longer finite stops there.
+    """
+    loss = loss_of(field, kind)
+    now = {n: v.detach().clone() for n, v in tensors.items()}
+    best = {n: v.clone() for n, v in now.items()}
+    lowest = torch.full((len(next(iter(now.values()))),), torch.inf, device=next(iter(now.values())).device)
+    lost = torch.zeros_like(lowest, dtype=torch.bool)
+    optimizer = _optimizer(now, adaptation)
+    curve: dict[int, np.ndarray] = {}
+    losses = []
+    for step in range(steps + 1):
+        if judge is not None and step in marks:
+            curve[step] = judge(evaluator(field, best if bool(lost.any()) else now)).float().cpu().numpy()
+        found, grads = gradient(loss, now, parts())
+        losses.append(found.cpu().numpy())
+        lost |= ~torch.isfinite(found)
+        better = found < lowest
+        lowest = torch.where(better, found, lowest)
+        for name, value in now.items():
+            best[name][better] = value[better]
+        if progress is not None:
+            progress(step, steps, f"loss {float(lowest.mean()):.3g}")
+        if step == steps or bool(lost.all()):
+            break
+        if rates is not None and step < adaptation.learned_steps:
+            row = rates[min(step, len(rates) - 1)].tolist()
+            for name, rate in zip(now, row, strict=True):
+                now[name].sub_(grads[name], alpha=rate * adaptation.scale)
+        else:
+            for name, value in now.items():
+                value.grad = grads[name]
+            optimizer.step()
+    return Fitted(best, curve, np.stack(losses), lost.cpu().numpy())
+
+
+def _optimizer(tensors: Mapping[str, Tensor], adaptation: Adaptation) -> torch.optim.Optimizer:
+    # Both work entry by entry, so stacked tasks are fitted as each would be alone.
+    if adaptation.optimizer == "adam":
+        return torch.optim.Adam(tensors.values(), lr=adaptation.rate, fused=True)
+    return torch.optim.SGD(tensors.values(), lr=adaptation.rate)

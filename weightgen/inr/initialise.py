@@ -1,0 +1,31 @@
+"""The initial weights of each family of coordinate networks, as its authors draw them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from weightgen.inr.field import Field, Layer
+
+
+def initialise(field: Field, generator: torch.Generator) -> None:
+    """Draw a field's weights in place.
+
+    sine, finer (Sitzmann et al. 2020, section 3.2 and their code): first weights U(+-1/fan_in), the others, output
+    included, U(+-sqrt(6/fan_in)/w); biases as nn.Linear has them, U(+-1/sqrt(fan_in)). finer: first biases
+    U(+-bias_bound). gauss, wire, relu: nn.Linear's own, U(+-1/sqrt(fan_in)), real and imaginary parts alike.
+    """
+    config = field.config
+    with torch.no_grad():
+        for i, layer in enumerate(field.net):
+            assert isinstance(layer, Layer)
+            plain = 1 / math.sqrt(layer.fan_in)
+            bound = plain
+            if config.activation in ("sine", "finer"):
+                # With an encoding there are no raw coordinates: its features are like those of a hidden layer.
+                first = i == 0 and config.encoding.kind == "none"
+                bound = 1 / layer.fan_in if first else math.sqrt(6 / layer.fan_in) / config.frequency
+            layer.weight.uniform_(-bound, bound, generator=generator)
+            first_bias = plain if i or config.bias_bound is None else config.bias_bound
+            layer.bias.uniform_(-first_bias, first_bias, generator=generator)

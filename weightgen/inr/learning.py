@@ -1,0 +1,106 @@
+"""Meta-learning as a task: what the training loop needs to know of signals, tasks and their score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from weightgen.errors import UsageError
+from weightgen.inr.derivatives import Batch
+from weightgen.inr.learner import MetaLearner
+from weightgen.inr.signals.kind import Kind, Signal
+from weightgen.settings import Settings
+from weightgen.tasks.task import Split, Task
+
+
+class MetaTask(Task):
+    """Adapt to a signal in a few steps; the metric is the kind's, after the inner steps, on complete signals."""
+
+    name = "metalearn"
+    scoring_batch = 1  # signals differ in size
+
+    def __init__(
+        self,
+        kind: Kind,
+        signals: Mapping[Split, list[Signal]],
+        steps: int,
+        points: int,
+        *,
+        relative: bool = False,
+        rates_rate: float = 0.1,
+        interpolate: bool = False,
+    ) -> None:
+        """`points`: observations that each inner step, and the outer one, looks at; 0: all of them.
+
+        `relative`: the outer rate is a fraction of each tensor's own scale. `rates_rate`: outer rate of the logarithms
+        of learned inner rates. `interpolate`: move the start towards the adapted weights by the outer rate.
+        """
+        self.kind, self.signals, self.steps, self.points = kind, signals, steps, points
+        self.relative, self.rates_rate, self.interpolate = relative, rates_rate, interpolate
+        self.metric = kind.metric
+        self.sizes = {split: len(found) for split, found in signals.items()}
+
+    def batch(self, split: Split, items: Sequence[int], draws: Sequence[int] | None = None) -> dict[str, Batch]:
+        if draws is None:
+            (item,) = items
+            signal = self.kind.standard(self.signals[split][item])
+            return {"fitted": _stack([self.kind.observe(signal)]), "judged": _stack([self.kind.judged(signal)])}
+        tasks = []
+        for item, draw in zip(items, draws, strict=True):
+            generator = torch.Generator().manual_seed(draw)
+            signal = self.kind.augmented(self.signals[split][item], generator)
+            count = self.kind.count(signal)
+            points = min(self.points, count) if self.points else count
+            looks = [
+                self.kind.observe(signal, _some(count, points, generator), generator) for _ in range(self.steps + 1)
+            ]
+            tasks.append(_stack(looks))
+        return {"steps": _stack(tasks)}
+
+    def forward(self, model: torch.nn.Module, batch: dict[str, Batch]) -> Any:
+        return model(batch)
+
+    def loss(self, outputs: Any, batch: dict[str, Batch]) -> Tensor:
+        mean: Tensor = outputs.mean()
+        return mean
+
+    def scores(self, outputs: Any, batch: dict[str, Batch]) -> Tensor:
+        found: Tensor = outputs
+        return found
+
+    def terms(self, batch: dict[str, Batch]) -> int:
+        return len(next(iter(batch["steps"].values())))
+
+    def check(self, model: torch.nn.Module) -> None:
+        assert isinstance(model, MetaLearner)
+        config = model.field.config
+        if (config.inputs, config.outputs) != (self.kind.inputs, self.kind.outputs):
+            raise UsageError(
+                f"the field maps {config.inputs} coordinates to {config.outputs} values, "
+                f"{self.kind.name} signals have {self.kind.inputs} and {self.kind.outputs}"
+            )
+
+    def optimizer(self, model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
+        """Adam; its rate for a tensor is relative to the root mean square of the initial values, where asked for.
+
+        Reptile's interpolation is plain descent along the displacement.
+        """
+        assert isinstance(model, MetaLearner)
+        groups: list[dict[str, Any]] = []
+        for parameter in model.field.parameters():
+            size = float(parameter.detach().square().mean().sqrt()) if self.relative else 1.0
+            groups.append({"params": [parameter], "lr": settings.learning_rate * (size or 1.0)})
+        if model.log_rates.requires_grad:
+            groups.append({"params": [model.log_rates], "lr": self.rates_rate})
+        return torch.optim.SGD(groups) if self.interpolate else torch.optim.Adam(groups, fused=True)
+
+
+def _some(count: int, points: int, generator: torch.Generator) -> Tensor:
+    return torch.arange(count) if points == count else torch.randperm(count, generator=generator)[:points]
+
+
+def _stack(batches: list[Batch]) -> Batch:
+    return {name: torch.stack([b[name] for b in batches]) for name in batches[0]}

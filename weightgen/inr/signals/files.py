@@ -1,0 +1,66 @@
+"""Finding the files of a set of signals: a file, a folder, a zip of one; and which of them to learn from."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from weightgen.errors import InputError, UsageError, printable
+
+MAX_FILE = 1 << 30  # bytes of one signal's file
+SPLITS = {"train": ("train", "training"), "test": ("test", "validation", "val")}
+"""Names of folders that say what they are for; without a `test` folder, `validation` is the one that is reported."""
+
+
+def find_files(data: str, suffixes: tuple[str, ...], what: str) -> list[Path]:
+    """Return the files with such suffixes of a file, folder or zip, in the order of their names.
+
+    Raises UsageError where there is no such path, InputError where there is nothing usable.
+    """
+    path = Path(data).expanduser()
+    shown = printable(data)
+    if not path.exists():
+        raise UsageError(f"{shown}: no such file or directory")
+    if path.is_file() and path.suffix.lower() == ".zip":
+        path = unpacked(path)
+    if path.is_dir():
+        found = sorted(f for f in path.rglob("*") if f.suffix.lower() in suffixes and _visible(f, path) and f.is_file())
+        if not found:
+            raise InputError(f"{shown}: expected {what} ({', '.join(suffixes)}), found none")
+    elif path.is_file():
+        found = [path]
+    else:
+        raise InputError(f"{shown}: is neither a file nor a directory")
+    for file in found:
+        if file.stat().st_size > MAX_FILE:
+            raise InputError(f"{printable(str(file))}: has more than {MAX_FILE} bytes")
+    return found
+
+
+def splits(data: str) -> dict[str, str]:
+    """Return the folders to learn from and to report on, where a folder's own folders are named so; else nothing."""
+    path = Path(data).expanduser()
+    if not path.is_dir():
+        return {}
+    found = {
+        split: next((str(path / n) for n in names if (path / n).is_dir()), None) for split, names in SPLITS.items()
+    }
+    return {split: folder for split, folder in found.items() if folder} if found["train"] else {}
+
+
+def unpacked(file: Path) -> Path:
+    """Return a directory with a zip's content, unpacked into the cache of `datasets`, which guards against traversal."""
+    import datasets
+
+    if not zipfile.is_zipfile(file):
+        raise InputError(f"{printable(str(file))}: is no zip file")
+    try:
+        return Path(datasets.DownloadManager().extract(str(file.resolve())))
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise InputError(f"{printable(str(file))}: cannot be unpacked ({printable(str(error))})") from error
+
+
+def _visible(file: Path, below: Path) -> bool:
+    parts: Iterator[str] = iter(file.relative_to(below).parts)
+    return not any(p.startswith(".") or p == "__MACOSX" for p in parts)

@@ -1,0 +1,164 @@
+"""Images: pixels at the cells of a grid, in [0, 1]."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from weightgen.errors import InputError, printable
+from weightgen.inr.config import Strict
+from weightgen.inr.derivatives import Batch
+from weightgen.inr.signals.files import find_files
+from weightgen.inr.signals.grids import Coordinates
+from weightgen.inr.signals.kind import Evaluate, Kind, Signal
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+COLOURS = {1: "grey", 3: "colour", 4: "colour and transparency"}
+
+
+class ImageConfig(Strict):
+    """Conventions of images: values are in [0, 1], colours multiplied by alpha where there is transparency."""
+
+    channels: Literal[1, 3, 4] = 3
+    coordinates: Coordinates = Coordinates()
+    crop: int | None = Field(178, ge=1)
+    """Side in pixels of the square that is learned from, at random places, and judged, in the middle; None: all."""
+    augment: Literal["none", "crop", "crop-flip"] = "crop-flip"
+
+
+class Images(Kind):
+    """Grey (1), colour (3) or colour with alpha (4 channels, colours multiplied by alpha)."""
+
+    name = "image"
+    Config = ImageConfig
+    suffix = ".png"
+    inputs = 2
+
+    def __init__(self, config: ImageConfig) -> None:
+        super().__init__(config)
+        self.outputs, self.coordinates, self.crop = config.channels, config.coordinates, config.crop
+        self.augment = config.augment
+
+    @classmethod
+    def conventions(cls, data: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**arguments, "channels": arguments.get("channels") or channels_of_all(data)}
+
+    def load(self, data: str) -> list[Signal]:
+        return [Signal(f.stem, self._read(f)) for f in find_files(data, SUFFIXES, "images")]
+
+    def _read(self, file: Path) -> Tensor:
+        """Return an image as (height, width, channels) bytes."""
+        image = open_image(file)
+        found = channels_of(image)
+        if found == 4 and self.outputs != 4:
+            raise InputError(
+                f"{printable(str(file))}: has transparency, expected {COLOURS[self.outputs]}.\n"
+                "Flatten it onto a background first, or learn a start with --signal-args channels=4."
+            )
+        if found == 3 and self.outputs == 1:
+            raise InputError(f"{printable(str(file))}: has colours, expected grey. Convert it first.")
+        if self.crop is not None and min(image.size) < self.crop:
+            scale = self.crop / min(image.size)
+            image = image.resize(
+                (max(self.crop, round(image.width * scale)), max(self.crop, round(image.height * scale)))
+            )
+        pixels = np.array(image.convert(MODES[self.outputs]))
+        if self.outputs == 4:  # what is invisible has no colour
+            pixels[..., :3] = np.rint(pixels[..., :3] * (pixels[..., 3:] / 255.0)).astype(np.uint8)
+        return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1))
+
+    def count(self, signal: Signal) -> int:
+        return int(signal.data.shape[0] * signal.data.shape[1])
+
+    def observe(self, signal: Signal, which: Tensor | None = None, generator: torch.Generator | None = None) -> Batch:
+        values = signal.data.reshape(-1, self.outputs)
+        values = (values if which is None else values[which]).float() / 255
+        return {"coordinates": self.coordinates.of(tuple(signal.data.shape[:2]), which), "values": values}
+
+    def augmented(self, signal: Signal, generator: torch.Generator) -> Signal:
+        pixels = signal.data
+        if "crop" in self.augment:
+            spare = [n - (self.crop or n) for n in pixels.shape[:2]]
+            pixels = self._cut(pixels, [int(torch.randint(n + 1, (), generator=generator)) for n in spare])
+        else:
+            pixels = self.standard(signal).data
+        if "flip" in self.augment and torch.rand((), generator=generator) < 0.5:
+            pixels = pixels.flip(1)
+        return Signal(signal.name, pixels)
+
+    def standard(self, signal: Signal) -> Signal:
+        corner = [(n - (self.crop or n)) // 2 for n in signal.data.shape[:2]]
+        return Signal(signal.name, self._cut(signal.data, corner))
+
+    def _cut(self, pixels: Tensor, corner: list[int]) -> Tensor:
+        (top, left), (height, width) = corner, (self.crop or n for n in pixels.shape[:2])
+        return pixels[top : top + height, left : left + width]
+
+    def render(self, evaluate: Evaluate, signal: Signal | None, size: int | None) -> np.ndarray:
+        """Return (height, width, channels) in [0, 1], clipped; `size` is the longer side."""
+        shape = tuple(signal.data.shape[:2]) if signal is not None else (self.crop or 256,) * 2
+        if size is not None:
+            shape = tuple(max(1, round(n * size / max(shape))) for n in shape)
+        found = evaluate(self.coordinates.of(shape).unsqueeze(0))[0]
+        return np.asarray(found.clamp(0, 1).reshape(*shape, self.outputs).float().cpu())
+
+    def save(self, rendered: np.ndarray, path: Path) -> None:
+        from PIL import Image
+
+        values = rendered.copy()
+        if self.outputs == 4:
+            values[..., :3] = np.divide(
+                values[..., :3], values[..., 3:], out=np.zeros_like(values[..., :3]), where=values[..., 3:] > 1 / 510
+            ).clip(0, 1)
+        pixels = np.rint(values * 255).astype(np.uint8)
+        Image.fromarray(pixels[..., 0] if self.outputs == 1 else pixels).save(path)
+
+
+def open_image(file: Path) -> Any:
+    """Open and decode an image; raises InputError where it cannot be."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(file)
+            image.load()
+    except UnidentifiedImageError:
+        raise InputError(f"{printable(str(file))}: is no image that can be read") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{printable(str(file))}: cannot be read ({printable(str(error))})") from error
+    if image.mode.startswith(("I", "F")):  # 16 and 32 bits, which `convert` would clip at 255
+        wide = np.asarray(image, dtype=np.float64)
+        top = {"I;16": 65535.0}.get(image.mode.rstrip("BLN"), max(float(wide.max(initial=1)), 1.0))
+        image = Image.fromarray(np.rint(wide / top * 255).clip(0, 255).astype(np.uint8))
+    return ImageOps.exif_transpose(image)
+
+
+def channels_of(image: Any) -> int:
+    """Return how many channels an image really has: 1, 3, or 4 where some pixel is transparent."""
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+        return 4
+    return 1 if image.mode in ("1", "L", "LA", "I;16") else 3
+
+
+def channels_of_all(data: str) -> int:
+    """Return the channels that a set's images share: colour where grey and colour are mixed.
+
+    Raises InputError where only some have transparency.
+    """
+    found = {channels_of(open_image(f)): f for f in find_files(data, SUFFIXES, "images")}
+    if 4 in found and len(found) > 1:
+        other = next(f for n, f in found.items() if n != 4)
+        raise InputError(
+            f"{printable(data)}: {printable(found[4].name)} has transparency and {printable(other.name)} has none.\n"
+            "Say which to learn: --signal-args channels=4 (or flatten the images for channels=3)."
+        )
+    return max(found)

@@ -1,0 +1,105 @@
+"""What a kind of signal is: how it is read, what a field is asked about it, how a fit is judged and written."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weightgen.inr.config import Strict
+from weightgen.inr.derivatives import Batch
+from weightgen.tasks.task import Metric
+
+Evaluate = Callable[[Tensor], Tensor]
+"""A field with its weights fixed: coordinates (T, N, inputs) to values (T, N, outputs)."""
+PSNR = Metric("PSNR", higher_is_better=True)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One signal: its name and its samples."""
+
+    name: str
+    data: Any
+    """What the kind keeps: pixels, samples, points with distances, rays with colours."""
+
+
+class Kind(ABC):
+    """Rules of one kind of signal, made from its conventions, which are the `signal` part of a start's config.json."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Strict]]
+    """The conventions: value and coordinate ranges, channels, rates, angles."""
+    metric: ClassVar[Metric] = PSNR
+    suffix: ClassVar[str]
+    """Of the files that `save` writes when nothing else is asked for."""
+    inputs: int
+    """Coordinates of a point."""
+    outputs: int
+    """Values at a point."""
+
+    def __init__(self, config: Strict) -> None:
+        self.config = config
+
+    @classmethod
+    @abstractmethod
+    def conventions(cls, data: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what a set of signals to learn from says of its conventions; `arguments` are the user's own."""
+
+    @abstractmethod
+    def load(self, data: str) -> list[Signal]:
+        """Read the signals of a file, folder, zip or dataset; raises InputError for what cannot be used."""
+
+    @abstractmethod
+    def count(self, signal: Signal) -> int:
+        """Return how many observations a signal has (pixels, samples, rays)."""
+
+    @abstractmethod
+    def observe(self, signal: Signal, which: Tensor | None = None, generator: torch.Generator | None = None) -> Batch:
+        """Return observations (M, ...), all or those of the indices `which`; `coordinates` among them.
+
+        `generator` draws what may be random in looking at them (places along a ray); without one it is the middle.
+        """
+
+    def judged(self, signal: Signal) -> Batch:
+        """Return what a fit is judged on, (M, ...): all observations, unless something else was to be recovered."""
+        return self.observe(signal)
+
+    def augmented(self, signal: Signal, generator: torch.Generator) -> Signal:
+        """Return a random variant of a training signal."""
+        return signal
+
+    def standard(self, signal: Signal) -> Signal:
+        """Return the part of a signal that is learned from and judged (a centre crop); itself by default."""
+        return signal
+
+    def predict(self, evaluate: Evaluate, batch: Batch) -> Tensor:
+        """Return what the field says the observations are, (T, M, channels)."""
+        return evaluate(batch["coordinates"])
+
+    def loss(self, predicted: Tensor, batch: Batch) -> Tensor:
+        """Return each task's mean squared error, (T,)."""
+        return (predicted - batch["values"]).square().mean((1, 2))
+
+    def score(self, evaluate: Evaluate, batch: Batch) -> Tensor:
+        """Return each task's metric over what `judged` gave, (T,): PSNR in dB with peak 1, unclipped values."""
+        return psnr((evaluate(batch["coordinates"]) - batch["values"]).square().mean((1, 2)))
+
+    @abstractmethod
+    def render(self, evaluate: Evaluate, signal: Signal | None, size: int | None) -> np.ndarray:
+        """Return what the field shows, at the signal's own resolution or another."""
+
+    @abstractmethod
+    def save(self, rendered: np.ndarray, path: Path) -> None:
+        """Write a rendering to a file of the kind's format."""
+
+
+def psnr(error: Tensor) -> Tensor:
+    """Return -10 log10 of mean squared errors, for values whose range is 1."""
+    return -10 * torch.log10(error)
