@@ -61,7 +61,7 @@ class FieldConfig(Strict):
     offset: float = 0.0
     """Added to the output."""
     output: Literal["linear", "sigmoid"] = "linear"
-    encoding: Encoding = Encoding()
+    encoding: Encoding = Field(default_factory=lambda: Encoding.model_validate({}))
 
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -90,9 +90,8 @@ def field_config(name: str, arguments: Mapping[str, Any]) -> FieldConfig:
     Raises UsageError for an unknown family, an unknown word or a value out of range.
     """
     if name not in FIELDS:
-        raise UsageError(
-            f"unknown field '{printable(name)}'.{did_you_mean(name, [*FIELDS])} Known: {', '.join(FIELDS)}"
-        )
+        known = ", ".join(FIELDS)
+        raise UsageError(f"unknown field '{printable(name)}'.{did_you_mean(name, [*FIELDS])} Known: {known}")
     values: dict[str, Any] = {**FIELDS[name], "encoding": dict(FIELDS[name].get("encoding", {}))}
     for key, value in arguments.items():
         part, dot, word = key.partition(".")

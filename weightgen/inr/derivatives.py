@@ -37,15 +37,14 @@ def gradient(loss: Loss, tensors: Tensors, parts: Parts) -> tuple[Tensor, dict[s
     names = list(tensors)
     with torch.enable_grad():
         leaves = {name: tensors[name].detach().requires_grad_() for name in names}
-        total: list[Tensor] | None = None
-        losses: Tensor | None = None
+        total: list[Tensor] = []
+        losses = torch.zeros(())
         for part, share in parts:
             found = loss(leaves, part) * share
             # Tasks share nothing, so the gradient of the sum holds each task's own.
             grads = torch.autograd.grad(found.sum(), list(leaves.values()))
-            total = list(grads) if total is None else [a.add_(b) for a, b in zip(total, grads, strict=True)]
-            losses = found.detach() if losses is None else losses + found.detach()
-    assert total is not None and losses is not None
+            total = [a.add_(b) for a, b in zip(total, grads, strict=True)] if total else list(grads)
+            losses = losses.to(found) + found.detach()
     return losses, dict(zip(names, total, strict=True))
 
 
@@ -54,11 +53,10 @@ def hessian_vector(loss: Loss, tensors: Tensors, parts: Parts, vector: Tensors) 
     names = list(tensors)
     with torch.enable_grad():
         leaves = {name: tensors[name].detach().requires_grad_() for name in names}
-        total: list[Tensor] | None = None
+        total: list[Tensor] = []
         for part, share in parts:
             first = torch.autograd.grad(loss(leaves, part).sum() * share, list(leaves.values()), create_graph=True)
             along = torch.stack([(g * vector[n]).sum() for n, g in zip(names, first, strict=True)]).sum()
             second = torch.autograd.grad(along, list(leaves.values()), materialize_grads=True)
-            total = list(second) if total is None else [a.add_(b) for a, b in zip(total, second, strict=True)]
-    assert total is not None
+            total = [a.add_(b) for a, b in zip(total, second, strict=True)] if total else list(second)
     return dict(zip(names, total, strict=True))

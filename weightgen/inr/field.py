@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ class Field(torch.nn.Module):
         width = max(1, int(config.hidden / math.sqrt(2))) if wire else config.hidden
         sizes = [encoded(config), *([width] * config.hidden_layers), config.outputs]
         self.net = torch.nn.ModuleList()
-        for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             self.net.append(Layer(fan_in, fan_out, is_complex=wire and i > 0))  # WIRE's first weights are real
         self.encoding = torch.nn.Module()
         generator = torch.Generator().manual_seed(seed)

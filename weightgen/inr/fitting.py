@@ -50,7 +50,7 @@ def evaluator(field: Field, tensors: Tensors) -> Evaluate:
 
     def evaluate(coordinates: Tensor) -> Tensor:
         with torch.no_grad():
-            parts = [field(part, tensors) for part in coordinates.split(EVALUATED, dim=1)]
+            parts = [field(part, tensors) for part in torch.split(coordinates, EVALUATED, dim=1)]
         return torch.cat(parts, 1)
 
     return evaluate

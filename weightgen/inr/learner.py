@@ -31,9 +31,9 @@ class MetaLearner(torch.nn.Module):
     """A field's start and, where they are learned, its inner rates.
 
     Called with {"steps": observations (T, steps + 1, M, ...)} it returns the tasks' losses after adaptation, (T,);
-    their backward pass gives the start the meta-gradient. Called with {"fitted", "judged"} it returns the metric, (T,). No graph is kept over inner steps: second derivatives are
-    Hessian-vector products along the path, so memory does not grow with observations, and with steps only by a copy
-    of the weights each.
+    their backward pass gives the start the meta-gradient. Called with {"fitted", "judged"} it returns the metric of
+    the adapted fields, (T,). No graph is kept over inner steps: second derivatives are Hessian-vector products along
+    the path, so memory does not grow with observations, and with steps only by a copy of the weights each.
     """
 
     def __init__(self, field: Field, kind: Kind, inner: Inner, algorithm: Gradient, psnr: bool = False) -> None:
@@ -48,7 +48,8 @@ class MetaLearner(torch.nn.Module):
             return self._score(batch["fitted"], batch["judged"])
         parts, loss = batch["steps"], loss_of(self.field, self.kind)
         path: list[tuple[Tensors, Tensors]] = []
-        tensors: Tensors = stacked(self.field, len(next(iter(parts.values()))))
+        start: Tensors = stacked(self.field, len(next(iter(parts.values()))))
+        tensors = start
         for step in range(self.inner.steps):
             _, grads = gradient(loss, tensors, chunks(_part(parts, step)))
             path.append((tensors, grads))
@@ -56,8 +57,7 @@ class MetaLearner(torch.nn.Module):
         losses, outer = gradient(loss, tensors, chunks(_part(parts, self.inner.steps)))
         weights = 1 / losses.clamp_min(1e-8) if self.psnr else torch.ones_like(losses)
         if self.algorithm == "reptile":
-            before = path[0][0] if path else tensors
-            outer = {n: before[n] - tensors[n] for n in tensors}
+            outer = {n: start[n] - tensors[n] for n in tensors}
             rates = torch.zeros_like(self.log_rates)
         else:
             outer = {n: g * _as(weights, g) for n, g in outer.items()}

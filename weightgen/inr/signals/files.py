@@ -50,7 +50,7 @@ def splits(data: str) -> dict[str, str]:
 
 
 def unpacked(file: Path) -> Path:
-    """Return a directory with a zip's content, unpacked into the cache of `datasets`, which guards against traversal."""
+    """Return a directory with a zip's content, unpacked (guarded against traversal) into the cache of `datasets`."""
     import datasets
 
     if not zipfile.is_zipfile(file):

@@ -66,10 +66,8 @@ class Images(Kind):
         if found == 3 and self.outputs == 1:
             raise InputError(f"{printable(str(file))}: has colours, expected grey. Convert it first.")
         if self.crop is not None and min(image.size) < self.crop:
-            scale = self.crop / min(image.size)
-            image = image.resize(
-                (max(self.crop, round(image.width * scale)), max(self.crop, round(image.height * scale)))
-            )
+            sides = [max(self.crop, round(n * self.crop / min(image.size))) for n in image.size]
+            image = image.resize(tuple(sides))
         pixels = np.array(image.convert(MODES[self.outputs]))
         if self.outputs == 4:  # what is invisible has no colour
             pixels[..., :3] = np.rint(pixels[..., :3] * (pixels[..., 3:] / 255.0)).astype(np.uint8)
@@ -129,7 +127,7 @@ def open_image(file: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(file)
+            image: Any = Image.open(file)
             image.load()
     except UnidentifiedImageError:
         raise InputError(f"{printable(str(file))}: is no image that can be read") from None
