@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weightgen import __version__
 from weightgen.errors import printable
+from weightgen.inr.snippet import snippet
 from weightgen.models.architecture import Architecture
 from weightgen.models.source import Source
-from weightgen.recipe import Recipe, SubcloneRecipe, TrainRecipe
+from weightgen.recipe import MetalearnRecipe, Recipe, SubcloneRecipe, TrainRecipe
 from weightgen.subcloning.plan import ACTIONS, Plan
+
+if TYPE_CHECKING:
+    from weightgen.inr.fitting import Adaptation
+    from weightgen.inr.start import Start
 
 
 def model_card(recipe: SubcloneRecipe, source: Source, target: Architecture, plan: Plan, directory: Path) -> str:
@@ -65,6 +70,71 @@ Trained by weightgen {__version__}: {target.name}, {parameters:,} parameters, ta
 - {evidence["metric"]} on {evidence["items"]:,} test items: **{evidence["value"]:.4f}**
 
 {_use(recipe, target, name)}"""
+
+
+def start_card(recipe: MetalearnRecipe, start: Start, evidence: Mapping[str, Any], name: str) -> str:
+    """Return the card of a learned start for fields, with a loader that needs torch and safetensors only."""
+    config = start.field.config
+    parameters = sum(p.numel() for p in start.field.parameters())
+    unit = " dB" if evidence["metric"] == "PSNR" else ""
+    rows = "".join(
+        f"| {budget} | {r.steps} | {r.score:.2f}{unit} | {_advice(r.adaptation)} |\n"
+        for budget, r in start.recommended.items()
+    )
+    table = (
+        f"""
+| budget | steps | {evidence["metric"]} | how |
+|---:|---:|---:|---|
+{rows}
+Settings and numbers of this table were chosen on signals held out of the training data.
+"""
+        if rows
+        else ""
+    )
+    return f"""---
+library_name: weightgen
+tags:
+- weightgen
+- implicit-neural-representation
+- meta-learning
+---
+
+# {name}
+
+A starting point for coordinate networks (`{recipe.field}`, {parameters:,} parameters), learned by weightgen
+{__version__} with `{recipe.algorithm}` from {recipe.kind} signals: from here a new signal is fitted in a few steps.
+
+- {evidence["metric"]} on {evidence["items"]:,} test signals after {start.inner_steps} steps:
+  **{evidence["value"]:.2f}{unit}**
+- coordinates, value ranges and recommended settings: `config.json`
+{table}
+## Fit a signal
+
+`weightgen fit {name} SIGNAL --steps 2 --render out{start.kind.suffix}`
+
+## Load it without weightgen
+
+```python
+{snippet(config, name)}
+```
+
+## Make it again
+
+`weightgen run recipe.yaml`, with the recipe beside this file:
+
+```yaml
+{recipe.to_yaml().strip()}
+```
+
+`weightgen verify {name}` checks every file against `manifest.json`.
+"""
+
+
+def _advice(adaptation: Adaptation) -> str:
+    after = f"{adaptation.optimizer} at {adaptation.rate:.3g}"
+    if not adaptation.learned_steps:
+        return after
+    return f"learned rates x {adaptation.scale:.2g} for {adaptation.learned_steps} steps, then {after}"
 
 
 def load_text(target: Architecture, name: str) -> str:

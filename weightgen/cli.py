@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from weightgen import __version__
 from weightgen.commands.compare import compare
+from weightgen.commands.fit import fit, render
+from weightgen.commands.metalearn import metalearn
 from weightgen.commands.models import models
 from weightgen.commands.report import report
 from weightgen.commands.run import run
@@ -25,6 +27,9 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "train": train,
     "compare": compare,
     "report": report,
+    "metalearn": metalearn,
+    "fit": fit,
+    "render": render,
     "run": run,
     "verify": verify,
     "models": models,

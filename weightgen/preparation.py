@@ -12,19 +12,21 @@ import torch
 
 from weightgen import __version__
 from weightgen.models.names import resolve
-from weightgen.recipe import TrainingRecipe
+from weightgen.recipe import MetalearnRecipe, TrainingRecipe
 from weightgen.settings import Settings
 from weightgen.sidecars import download_tokenizer, has_tokenizer
 from weightgen.starts import Start
 
+Loop = TrainingRecipe | MetalearnRecipe
 
-def settings_of(recipe: TrainingRecipe, rate: float, marks: tuple[int, ...], offset: int = 0) -> Settings:
+
+def settings_of(recipe: Loop, rate: float, marks: tuple[int, ...], offset: int = 0) -> Settings:
     """Return how to train by a recipe; `offset` is added to its seeds, the run's number in a race."""
     return Settings(
         steps=recipe.steps,
         batch_size=recipe.batch_size,
         learning_rate=rate,
-        weight_decay=recipe.weight_decay,
+        weight_decay=recipe.weight_decay if isinstance(recipe, TrainingRecipe) else 0.0,
         schedule=recipe.schedule,
         warmup=recipe.warmup,
         clip=recipe.clip,
@@ -38,7 +40,7 @@ def settings_of(recipe: TrainingRecipe, rate: float, marks: tuple[int, ...], off
     )
 
 
-def set_threads(recipe: TrainingRecipe) -> None:
+def set_threads(recipe: Loop) -> None:
     """Give torch the recipe's number of threads: sums over other numbers of parts round differently."""
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
 

@@ -101,10 +101,28 @@ class SubcloneRecipe(Recipe):
     allow_pickle: Flag = Field(False, description="Read a pickled weights file (tensors only).")
 
 
-class TrainingRecipe(Recipe):
-    """What training one model and racing several have in common."""
+class LoopRecipe(Recipe):
+    """How the training loop runs, whatever it trains."""
 
     without_effect: ClassVar[frozenset[str]] = frozenset({"out", "tracker", "save_every"})
+
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
+        "cosine", description="Of the learning rate, after a linear warmup."
+    )
+    warmup: float = Field(0.1, ge=0, le=1, description="Fraction of the steps that the rate takes to rise.")
+    accumulate: int = Field(1, ge=1, description="Micro-batches per step and process.")
+    precision: Literal["no", "bf16", "fp16"] = Field("no", description="Mixed precision.")
+    ema: float = Field(0.0, ge=0, lt=1, description="Decay of averaged weights, which are then scored; 0: none.")
+    seed: int = Field(0, ge=0, description="Of the initialisation.")
+    data_seed: int = Field(0, ge=0, description="Of the data order.")
+    augment_seed: int = Field(0, ge=0, description="Of augmentation and dropout.")
+    threads: int = Field(0, ge=0, description="CPU threads of one training; 0: as many as cores.")
+    save_every: int = Field(200, ge=1, description="Steps between saved states.")
+    tracker: str | None = Field(None, description="Log to a tracker of Accelerate: tensorboard, wandb, ...")
+
+
+class TrainingRecipe(LoopRecipe):
+    """What training one model and racing several have in common."""
 
     task: Literal["classify", "causal", "masked", "sentences"] = Field(description="What to train for.")
     data: str = Field(
@@ -119,14 +137,7 @@ class TrainingRecipe(Recipe):
     steps: int = Field(1000, ge=1, description="Optimizer steps.")
     batch_size: int = Field(64, ge=1, description="Items of one step, over all processes.")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's, of matrices.")
-    schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
-        "cosine", description="Of the learning rate, after a linear warmup."
-    )
-    warmup: float = Field(0.1, ge=0, le=1, description="Fraction of the steps that the rate takes to rise.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    accumulate: int = Field(1, ge=1, description="Micro-batches per step and process.")
-    precision: Literal["no", "bf16", "fp16"] = Field("no", description="Mixed precision.")
-    ema: float = Field(0.0, ge=0, lt=1, description="Decay of averaged weights, which are then scored; 0: none.")
     augment: Literal["none", "flip", "crop", "crop-flip", "trivial"] = Field(
         "crop-flip", description="Image augmentation: padded crops, flips, or TrivialAugment."
     )
@@ -137,12 +148,6 @@ class TrainingRecipe(Recipe):
     )
     teacher_weight: float = Field(0.5, ge=0, le=1, description="Share of the teacher in the loss.")
     temperature: float = Field(2.0, gt=0, description="Of the teacher's and the student's distributions.")
-    seed: int = Field(0, ge=0, description="Of the initialisation.")
-    data_seed: int = Field(0, ge=0, description="Of the data order.")
-    augment_seed: int = Field(0, ge=0, description="Of augmentation and dropout.")
-    threads: int = Field(0, ge=0, description="CPU threads of one training; 0: as many as cores.")
-    save_every: int = Field(200, ge=1, description="Steps between saved states.")
-    tracker: str | None = Field(None, description="Log to a tracker of Accelerate: tensorboard, wandb, ...")
 
 
 class TrainRecipe(TrainingRecipe):
@@ -174,7 +179,72 @@ class CompareRecipe(TrainingRecipe):
     )
 
 
-RECIPES: dict[str, type[Recipe]] = {"subclone": SubcloneRecipe, "train": TrainRecipe, "compare": CompareRecipe}
+class MetalearnRecipe(LoopRecipe):
+    """Learn, from a set of signals, the weights from which a field fits a new one in a few steps."""
+
+    stage: Annotated[Literal["metalearn"], Parameter(parse=False)] = "metalearn"
+    data: Annotated[str, Parameter(parse=False)] = ""  # the command's argument
+    kind: Literal["image", "audio", "shape", "ct", "views"] = Field("image", description="What the signals are.")
+    signal_args: Arguments = Field({}, description="Conventions of the signals: key=value,... as in channels=1,crop=64")
+    field: str = Field("siren", description="Coordinate network: siren, finer, gauss, wire, fourier or positional.")
+    field_args: Arguments = Field({}, description="Overrides of the field: key=value,... as in hidden=128,frequency=50")
+    init: Literal["own", "vi3nr", "winner"] = Field(
+        "own", description="Initial weights: as the field's authors draw them, VI3NR or WINNER."
+    )
+    algorithm: Literal["maml", "fomaml", "reptile", "reptile-interpolation", "tinyreptile", "strainer"] = Field(
+        "maml", description="How to learn the start."
+    )
+    inner_steps: int = Field(2, ge=1, le=1000, description="Steps of adaptation that are learned for.")
+    inner_rate: float = Field(0.2, gt=0, description="Rate of those steps, or where learned rates begin.")
+    inner_rates: Literal["learned", "fixed"] = Field(
+        "learned", description="Learn a rate for each tensor and step (MAML and FOMAML), or keep the one."
+    )
+    objective: Literal["psnr", "loss"] = Field(
+        "psnr", description="What is averaged over signals: the logarithm of the loss, or the loss."
+    )
+    steps: int = Field(1000, ge=1, description="Outer steps.")
+    batch_size: int = Field(3, ge=1, description="Signals of one outer step, over all processes.")
+    points: int = Field(4096, ge=0, description="Observations of a signal that one step looks at; 0: all of them.")
+    lr: float = Field(0.02, gt=0, description="Outer rate.")
+    relative: bool = Field(True, description="Outer rates are relative to each tensor's own scale.")
+    clip: float = Field(10.0, gt=0, description="Largest norm of the outer gradient.")
+    tune: int = Field(8, ge=1, description="Training signals held out to watch the learning and to choose rates.")
+    trials: int = Field(12, ge=0, description="Test-time settings tried for each budget; 0: recommend nothing.")
+    budget: Annotated[list[int], Parameter(negative=())] = Field(
+        [1, 2, 5, 10, 50, 200], description="A number of steps to recommend settings for, once for each."
+    )
+
+
+class FitRecipe(Recipe):
+    """Fit signals from a learned start."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"out", "render", "render_size", "curve", "separate"})
+
+    stage: Annotated[Literal["fit"], Parameter(parse=False)] = "fit"
+    start: Annotated[str, Parameter(parse=False)] = ""  # the command's arguments
+    data: Annotated[str, Parameter(parse=False)] = ""
+    steps: int = Field(2, ge=0, le=1_000_000, description="Steps to make.")
+    optimizer: Literal["recommended", "sgd", "adam"] = Field(
+        "recommended", description="As the start recommends for so many steps, or one of torch's with --rate."
+    )
+    rate: float | None = Field(None, gt=0, description="Of that optimizer.")
+    points: int = Field(0, ge=0, description="Random observations of a signal that one step looks at; 0: all.")
+    batch_size: int = Field(8, ge=1, description="Signals fitted at a time.")
+    render: str | None = Field(None, description="File to draw what was fitted to; a folder for several signals.")
+    render_size: int | None = Field(None, ge=1, le=1 << 14, description="Of the longest side, instead of its own.")
+    curve: str | None = Field(None, description="CSV file for the metric after each step.")
+    separate: Flag = Field(False, description="Several signals: one directory each instead of stacked tensors.")
+    seed: int = Field(0, ge=0, description="Of the random observations.")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: as many as cores.")
+
+
+RECIPES: dict[str, type[Recipe]] = {
+    "subclone": SubcloneRecipe,
+    "train": TrainRecipe,
+    "compare": CompareRecipe,
+    "metalearn": MetalearnRecipe,
+    "fit": FitRecipe,
+}
 R = TypeVar("R", bound=Recipe)
 
 

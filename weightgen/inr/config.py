@@ -56,6 +56,8 @@ class FieldConfig(Strict):
     """That of the other hidden layers."""
     spread: float = Field(30.0, gt=0)
     """Of Gaussians, exp(-(spread z)^2), and of WIRE's envelope, exp(-|spread z|^2)."""
+    gain: float = Field(1.0, gt=0)
+    """Factor of the hidden layers' initial weights: sine and FINER have preactivations of deviation gain / omega."""
     bias_bound: float | None = Field(None, ge=0)
     """First-layer biases are uniform within it (FINER); None: as the family has them."""
     offset: float = 0.0

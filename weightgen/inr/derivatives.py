@@ -10,7 +10,7 @@ from torch import Tensor
 from weightgen.inr.field import Tensors
 
 CHUNK = 4096
-"""Observations at a time: the activations of 256 columns then stay in a core's cache."""
+"""Observations at a time, over all tasks: the activations of 256 columns then stay in a core's cache."""
 Batch = dict[str, Tensor]
 """Observations of T tasks by name, (T, M, ...): dimension 1 counts observations."""
 Loss = Callable[[Tensors, Batch], Tensor]
@@ -25,8 +25,9 @@ def observations(batch: Batch) -> int:
 
 
 def chunks(batch: Batch, size: int = CHUNK) -> Parts:
-    """Yield parts of at most `size` observations."""
+    """Yield parts of at most `size` observations over all tasks."""
     count = observations(batch)
+    size = max(1, size // len(next(iter(batch.values()))))
     for first in range(0, count, size):
         part = {name: values[:, first : first + size] for name, values in batch.items()}
         yield part, observations(part) / count

@@ -12,11 +12,11 @@ from pydantic import Field as Limits
 from torch import Tensor
 
 from weightgen.inr.config import Strict
-from weightgen.inr.derivatives import CHUNK, Batch, Loss, Parts, gradient
+from weightgen.inr.derivatives import CHUNK, Batch, Loss, Parts, chunks, gradient
 from weightgen.inr.field import Field, Tensors
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 
-EVALUATED = 1 << 16  # points at a time where no gradient is kept
+EVALUATED = 1 << 16  # points at a time, over all tasks, where no gradient is kept
 
 
 class Adaptation(Strict):
@@ -49,8 +49,9 @@ def evaluator(field: Field, tensors: Tensors) -> Evaluate:
     """Return a field with stacked weights as a function of coordinates, evaluated in chunks without gradients."""
 
     def evaluate(coordinates: Tensor) -> Tensor:
+        size = max(1, EVALUATED // len(coordinates))
         with torch.no_grad():
-            parts = [field(part, tensors) for part in torch.split(coordinates, EVALUATED, dim=1)]
+            parts = [field(part, tensors) for part in torch.split(coordinates, size, dim=1)]
         return torch.cat(parts, 1)
 
     return evaluate
@@ -68,13 +69,12 @@ def stacked(field: Field, tasks: int) -> dict[str, Tensor]:
 
 def complete(kind: Kind, signals: Sequence[Signal], device: torch.device) -> Callable[[], Parts]:
     """Return what gives all observations of signals of equal size, chunk by chunk, made anew at every step."""
-    count = kind.count(signals[0])
+    count, size = kind.count(signals[0]), max(1, CHUNK // len(signals))
 
     def parts() -> Parts:
-        for first in range(0, count, CHUNK):
-            which = torch.arange(first, min(first + CHUNK, count))
-            looks = [kind.observe(s, which) for s in signals]
-            yield {n: torch.stack([k[n] for k in looks]).to(device) for n in looks[0]}, len(which) / count
+        for first in range(0, count, size):
+            which = torch.arange(first, min(first + size, count))
+            yield stack([kind.observe(s, which) for s in signals], device), len(which) / count
 
     return parts
 
@@ -84,15 +84,18 @@ def some(kind: Kind, signals: Sequence[Signal], points: int, seed: int, device: 
     generator = torch.Generator().manual_seed(seed)
 
     def parts() -> Parts:
-        looks = [
-            kind.observe(s, torch.randint(kind.count(s), (points,), generator=generator), generator) for s in signals
-        ]
-        batch: Batch = {n: torch.stack([k[n] for k in looks]).to(device) for n in looks[0]}
-        for first in range(0, points, CHUNK):
-            part = {n: v[:, first : first + CHUNK] for n, v in batch.items()}
-            yield part, len(next(iter(part.values()))[0]) / points
+        looks = []
+        for signal in signals:
+            which = torch.randint(kind.count(signal), (points,), generator=generator)
+            looks.append(kind.observe(signal, which, generator))
+        return chunks(stack(looks, device))
 
     return parts
+
+
+def stack(looks: Sequence[Batch], device: torch.device | None = None) -> Batch:
+    """Return observations (M, ...) of several signals as one batch (T, M, ...)."""
+    return {name: torch.stack([look[name] for look in looks]).to(device) for name in looks[0]}
 
 
 def fit(

@@ -15,6 +15,7 @@ def initialise(field: Field, generator: torch.Generator) -> None:
     sine, finer (Sitzmann et al. 2020, section 3.2 and their code): first weights U(+-1/fan_in), the others, output
     included, U(+-sqrt(6/fan_in)/w); biases as nn.Linear has them, U(+-1/sqrt(fan_in)). finer: first biases
     U(+-bias_bound). gauss, wire, relu: nn.Linear's own, U(+-1/sqrt(fan_in)), real and imaginary parts alike.
+    Hidden weights are multiplied by the configuration's gain.
     """
     config = field.config
     with torch.no_grad():
@@ -26,6 +27,8 @@ def initialise(field: Field, generator: torch.Generator) -> None:
                 # With an encoding there are no raw coordinates: its features are like those of a hidden layer.
                 first = i == 0 and config.encoding.kind == "none"
                 bound = 1 / layer.fan_in if first else math.sqrt(6 / layer.fan_in) / config.frequency
+            if 0 < i < config.hidden_layers:
+                bound *= config.gain
             layer.weight.uniform_(-bound, bound, generator=generator)
             first_bias = plain if i or config.bias_bound is None else config.bias_bound
             layer.bias.uniform_(-first_bias, first_bias, generator=generator)

@@ -15,6 +15,7 @@ from weightgen.inr.fitting import evaluator, loss_of, stacked
 from weightgen.inr.signals.kind import Kind
 
 Gradient = Literal["maml", "fomaml", "reptile"]
+Stack = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class MetaLearner(torch.nn.Module):
         rates = self.log_rates.detach()[step].exp().tolist()
         return {n: torch.add(tensors[n], grads[n], alpha=-r) for n, r in zip(tensors, rates, strict=True)}
 
-    def _back(self, parts: Batch, path: list[tuple[Tensors, Tensors]], outer: Tensors) -> tuple[Tensors, Tensor]:
+    def _back(self, parts: Batch, path: list[tuple[Tensors, Tensors]], outer: Stack) -> tuple[Stack, Tensor]:
         """Carry the outer gradient back along the path to the start; also return that of the log rates.
 
         theta' = theta - a * grad L(theta) has the transposed Jacobian I - H diag(a), H the Hessian at theta (Finn et

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from weightgen.errors import UsageError
 from weightgen.inr.derivatives import Batch
+from weightgen.inr.field import Field
+from weightgen.inr.fitting import stack
 from weightgen.inr.learner import MetaLearner
 from weightgen.inr.signals.kind import Kind, Signal
+from weightgen.inr.strainer import Strainer
 from weightgen.settings import Settings
 from weightgen.tasks.task import Split, Task
 
@@ -47,7 +50,7 @@ class MetaTask(Task):
         if draws is None:
             (item,) = items
             signal = self.kind.standard(self.signals[split][item])
-            return {"fitted": _stack([self.kind.observe(signal)]), "judged": _stack([self.kind.judged(signal)])}
+            return {"fitted": stack([self.kind.observe(signal)]), "judged": stack([self.kind.judged(signal)])}
         tasks = []
         for item, draw in zip(items, draws, strict=True):
             generator = torch.Generator().manual_seed(draw)
@@ -57,8 +60,9 @@ class MetaTask(Task):
             looks = [
                 self.kind.observe(signal, _some(count, points, generator), generator) for _ in range(self.steps + 1)
             ]
-            tasks.append(_stack(looks))
-        return {"steps": _stack(tasks)}
+            tasks.append(stack(looks))
+        numbers = torch.tensor(items).unsqueeze(1)
+        return {"steps": stack(tasks), "items": {"item": numbers}}
 
     def forward(self, model: torch.nn.Module, batch: dict[str, Batch]) -> Any:
         return model(batch)
@@ -75,8 +79,7 @@ class MetaTask(Task):
         return len(next(iter(batch["steps"].values())))
 
     def check(self, model: torch.nn.Module) -> None:
-        assert isinstance(model, MetaLearner)
-        config = model.field.config
+        config = field_of(model).config
         if (config.inputs, config.outputs) != (self.kind.inputs, self.kind.outputs):
             raise UsageError(
                 f"the field maps {config.inputs} coordinates to {config.outputs} values, "
@@ -88,19 +91,20 @@ class MetaTask(Task):
 
         Reptile's interpolation is plain descent along the displacement.
         """
-        assert isinstance(model, MetaLearner)
         groups: list[dict[str, Any]] = []
-        for parameter in model.field.parameters():
+        for name, parameter in model.named_parameters():
             size = float(parameter.detach().square().mean().sqrt()) if self.relative else 1.0
-            groups.append({"params": [parameter], "lr": settings.learning_rate * (size or 1.0)})
-        if model.log_rates.requires_grad:
-            groups.append({"params": [model.log_rates], "lr": self.rates_rate})
+            rate = self.rates_rate if name == "log_rates" else settings.learning_rate * (size or 1.0)
+            if parameter.requires_grad:
+                groups.append({"params": [parameter], "lr": rate})
         return torch.optim.SGD(groups) if self.interpolate else torch.optim.Adam(groups, fused=True)
+
+
+def field_of(model: torch.nn.Module) -> Field:
+    """Return the field that a learner learns."""
+    assert isinstance(model, MetaLearner | Strainer)
+    return model.field
 
 
 def _some(count: int, points: int, generator: torch.Generator) -> Tensor:
     return torch.arange(count) if points == count else torch.randperm(count, generator=generator)[:points]
-
-
-def _stack(batches: list[Batch]) -> Batch:
-    return {name: torch.stack([b[name] for b in batches]) for name in batches[0]}

@@ -28,8 +28,10 @@ def find_files(data: str, suffixes: tuple[str, ...], what: str) -> list[Path]:
         found = sorted(f for f in path.rglob("*") if f.suffix.lower() in suffixes and _visible(f, path) and f.is_file())
         if not found:
             raise InputError(f"{shown}: expected {what} ({', '.join(suffixes)}), found none")
-    elif path.is_file():
+    elif path.is_file() and path.suffix.lower() in suffixes:
         found = [path]
+    elif path.is_file():
+        raise InputError(f"{shown}: expected {what} ({', '.join(suffixes)})")
     else:
         raise InputError(f"{shown}: is neither a file nor a directory")
     for file in found:

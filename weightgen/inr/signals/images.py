@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,9 +65,6 @@ class Images(Kind):
             )
         if found == 3 and self.outputs == 1:
             raise InputError(f"{printable(str(file))}: has colours, expected grey. Convert it first.")
-        if self.crop is not None and min(image.size) < self.crop:
-            sides = [max(self.crop, round(n * self.crop / min(image.size))) for n in image.size]
-            image = image.resize(tuple(sides))
         pixels = np.array(image.convert(MODES[self.outputs]))
         if self.outputs == 4:  # what is invisible has no colour
             pixels[..., :3] = np.rint(pixels[..., :3] * (pixels[..., 3:] / 255.0)).astype(np.uint8)
@@ -82,7 +79,7 @@ class Images(Kind):
         return {"coordinates": self.coordinates.of(tuple(signal.data.shape[:2]), which), "values": values}
 
     def augmented(self, signal: Signal, generator: torch.Generator) -> Signal:
-        pixels = signal.data
+        pixels = self._large(signal.data)
         if "crop" in self.augment:
             spare = [n - (self.crop or n) for n in pixels.shape[:2]]
             pixels = self._cut(pixels, [int(torch.randint(n + 1, (), generator=generator)) for n in spare])
@@ -93,22 +90,33 @@ class Images(Kind):
         return Signal(signal.name, pixels)
 
     def standard(self, signal: Signal) -> Signal:
-        corner = [(n - (self.crop or n)) // 2 for n in signal.data.shape[:2]]
-        return Signal(signal.name, self._cut(signal.data, corner))
+        pixels = self._large(signal.data)
+        corner = [(n - (self.crop or n)) // 2 for n in pixels.shape[:2]]
+        return Signal(signal.name, self._cut(pixels, corner))
+
+    def _large(self, pixels: Tensor) -> Tensor:
+        """Return pixels whose shorter side is at least the crop's."""
+        shorter = min(pixels.shape[:2])
+        if self.crop is None or shorter >= self.crop:
+            return pixels
+        sides = [max(self.crop, round(n * self.crop / shorter)) for n in pixels.shape[:2]]
+        planes = pixels.permute(2, 0, 1).unsqueeze(0)
+        return torch.nn.functional.interpolate(planes, sides, mode="bicubic")[0].permute(1, 2, 0)
 
     def _cut(self, pixels: Tensor, corner: list[int]) -> Tensor:
         (top, left), (height, width) = corner, (self.crop or n for n in pixels.shape[:2])
         return pixels[top : top + height, left : left + width]
 
-    def render(self, evaluate: Evaluate, signal: Signal | None, size: int | None) -> np.ndarray:
-        """Return (height, width, channels) in [0, 1], clipped; `size` is the longer side."""
-        shape = tuple(signal.data.shape[:2]) if signal is not None else (self.crop or 256,) * 2
-        if size is not None:
-            shape = tuple(max(1, round(n * size / max(shape))) for n in shape)
-        found = evaluate(self.coordinates.of(shape).unsqueeze(0))[0]
-        return np.asarray(found.clamp(0, 1).reshape(*shape, self.outputs).float().cpu())
+    def shape(self, signal: Signal) -> list[int]:
+        return list(signal.data.shape[:2])
 
-    def save(self, rendered: np.ndarray, path: Path) -> None:
+    def render(self, evaluate: Evaluate, shape: Sequence[int], size: int | None = None) -> np.ndarray:
+        """Return (height, width, channels) in [0, 1], clipped; `size` is the longer side."""
+        sides = tuple(max(1, round(n * (size or max(shape)) / max(shape))) for n in shape)
+        found = evaluate(self.coordinates.of(sides).unsqueeze(0))[0]
+        return np.asarray(found.clamp(0, 1).reshape(*sides, self.outputs).float().cpu())
+
+    def save(self, rendered: np.ndarray, path: Path, shape: Sequence[int]) -> None:
         from PIL import Image
 
         values = rendered.copy()

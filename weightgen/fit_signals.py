@@ -1,0 +1,213 @@
+"""From a fit recipe to fitted fields: start and signals -> fits -> drawings, curve, published weights."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from weightgen.checkpoint import check_target, publish, write_file
+from weightgen.errors import UsageError, printable
+from weightgen.inr.fits import Fits, FittedSignal, joined
+from weightgen.inr.fitting import Adaptation, Fitted, complete, evaluator, fit, some, stack, stacked
+from weightgen.inr.signals.kind import Signal
+from weightgen.inr.start import Start, load_start
+from weightgen.preparation import versions
+from weightgen.recipe import FitRecipe
+from weightgen.training import Progress
+
+CURVE = 200  # marks at most: scoring costs a third of a step
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of a fit."""
+
+    fits: Fits
+    metric: str
+    curve: dict[int, np.ndarray]
+    """The metric (signals,) after so many steps."""
+    adaptation: Adaptation
+    diverged: list[str]
+    """Names of the signals whose loss became infinite: what was kept of them is the best before."""
+    written: list[str]
+
+
+def fit_signals(recipe: FitRecipe, *, force: bool = False, progress: Progress | None = None) -> Made:
+    """Fit every signal of a file, folder or zip, and write what was asked for."""
+    if not recipe.start or not recipe.data:
+        raise UsageError("fit what? weightgen fit START SIGNAL")
+    out = Path(recipe.out) if recipe.out else None
+    if out is not None:
+        check_target(out.resolve(), force)
+    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
+    start = load_start(Path(recipe.start).expanduser())
+    adaptation = adaptation_of(recipe, start)
+    signals = start.kind.load(recipe.data)
+    _check_render(recipe, start, len(signals))
+    fits: list[Fits] = []
+    curves: list[dict[int, np.ndarray]] = []
+    diverged: list[str] = []
+    groups = list(_groups(start, signals, recipe.batch_size))
+    start.field.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    for number, group in enumerate(groups):
+        run = _fit(start, group, recipe, adaptation, part_of(progress, number, len(groups)))
+        fits.append(_named(start, group, run, recipe.steps))
+        curves.append(run.curve)
+        diverged += [s.name for s, lost in zip(group, run.diverged, strict=True) if lost]
+    found = joined(fits)
+    curve = {step: np.concatenate([c[step] for c in curves]) for step in curves[0]}
+    written = [*_draw(recipe, found), *_tabulate(recipe, found, curve)]
+    if out is not None:
+        _publish(recipe, found, out, force)
+        written.append(f"{recipe.out}/")
+    return Made(found, start.kind.metric.name, curve, adaptation, diverged, written)
+
+
+def adaptation_of(recipe: FitRecipe, start: Start) -> Adaptation:
+    """Return how to fit; raises UsageError where the recipe's optimizer and rate do not go together."""
+    if recipe.optimizer == "recommended":
+        if recipe.rate is not None:
+            raise UsageError("--rate wants to know of which: add --optimizer sgd or --optimizer adam")
+        return start.advice(recipe.steps)
+    if recipe.rate is None:
+        raise UsageError(f"--optimizer {recipe.optimizer} needs a --rate")
+    return Adaptation(optimizer=recipe.optimizer, rate=recipe.rate)
+
+
+def part_of(progress: Progress | None, number: int, total: int) -> Progress | None:
+    """Return progress for one of several equal pieces of work."""
+    if progress is None:
+        return None
+    told = progress
+    return lambda done, steps, words: told(number * steps + done, total * steps, words)
+
+
+def _groups(start: Start, signals: list[Signal], size: int) -> Iterator[list[Signal]]:
+    """Yield signals of equal shape together, at most `size` at a time."""
+
+    def key(signal: Signal) -> list[int]:
+        return [start.kind.count(signal), *start.kind.shape(signal)]
+
+    for _, group in groupby(sorted(signals, key=key), key):
+        alike = list(group)
+        for first in range(0, len(alike), size):
+            yield alike[first : first + size]
+
+
+def _fit(
+    start: Start, group: list[Signal], recipe: FitRecipe, adaptation: Adaptation, progress: Progress | None
+) -> Fitted:
+    kind = start.kind
+    device = next(start.field.parameters()).device
+    few = 0 < recipe.points < kind.count(group[0])
+    parts = some(kind, group, recipe.points, recipe.seed, device) if few else complete(kind, group, device)
+    judged = stack([kind.judged(s) for s in group], device)
+    marks = {0, recipe.steps}
+    if recipe.curve:
+        marks |= set(np.linspace(0, recipe.steps, CURVE).round().astype(int).tolist())
+    return fit(
+        start.field,
+        kind,
+        stacked(start.field, len(group)),
+        parts,
+        recipe.steps,
+        adaptation,
+        start.rates,
+        judge=lambda evaluate: kind.score(evaluate, judged),
+        marks=marks,
+        progress=progress,
+    )
+
+
+def _named(start: Start, group: list[Signal], run: Fitted, steps: int) -> Fits:
+    scores = [float(s) if np.isfinite(s) else None for s in run.curve[max(run.curve)]]
+    named = [
+        FittedSignal(name=s.name, shape=start.kind.shape(s), score=score)
+        for s, score in zip(group, scores, strict=True)
+    ]
+    return Fits(start.field, start.kind, run.tensors, named, steps)
+
+
+def _check_render(recipe: FitRecipe, start: Start, signals: int) -> None:
+    """Refuse a place to draw to before the work, not after it."""
+    if recipe.render is None:
+        return
+    path, suffix = Path(recipe.render), start.kind.suffix
+    if signals > 1 and path.suffix:
+        raise UsageError(f"--render {printable(recipe.render)}: {signals} signals need a folder, not a file")
+    if signals == 1 and path.is_dir():
+        raise UsageError(f"--render {printable(recipe.render)}: is a folder; name the file, as in out{suffix}")
+
+
+def _draw(recipe: FitRecipe, fits: Fits) -> list[str]:
+    if recipe.render is None:
+        return []
+    path = Path(recipe.render)
+    if len(fits.signals) == 1:
+        render_fit(fits, path, recipe.render_size)
+        return [recipe.render]
+    path.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(unique([s.name for s in fits.signals])):
+        render_fit(fits.one(i), path / f"{name}{fits.kind.suffix}", recipe.render_size)
+    return [f"{recipe.render}/"]
+
+
+def render_fit(fits: Fits, path: Path, size: int | None = None) -> None:
+    """Draw a single fit to a file, which is there whole or not at all; raises InputError where that fails."""
+    kind, shape = fits.kind, fits.signals[0].shape
+    rendered = kind.render(evaluator(fits.field, fits.tensors), shape, size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / f"drawn{path.suffix or kind.suffix}"
+        try:
+            kind.save(rendered, file, shape)
+        except (ValueError, KeyError) as error:  # what the libraries say to a suffix that they do not know
+            raise UsageError(f"{printable(str(path))}: cannot be written: {printable(str(error))}") from error
+        write_file(path, file.read_bytes())
+
+
+def _tabulate(recipe: FitRecipe, fits: Fits, curve: dict[int, np.ndarray]) -> list[str]:
+    if recipe.curve is None:
+        return []
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["signal", "step", fits.kind.metric.name])
+    for i, signal in enumerate(fits.signals):
+        table.writerows([printable(signal.name), step, f"{values[i]:.4f}"] for step, values in sorted(curve.items()))
+    write_file(Path(recipe.curve), text.getvalue().encode())
+    return [recipe.curve]
+
+
+def _publish(recipe: FitRecipe, fits: Fits, out: Path, force: bool) -> None:
+    own = recipe.model_copy(update={"out": None})
+    with publish(out, force) as staged:
+        if recipe.separate and len(fits.signals) > 1:
+            for i, name in enumerate(unique([s.name for s in fits.signals])):
+                (staged.path / name).mkdir()
+                fits.one(i).save(staged.path / name)
+        else:
+            fits.save(staged.path)
+        (staged.path / "recipe.yaml").write_text(own.to_yaml(), encoding="utf-8")
+        staged.manifest.update(stage="fit", recipe_hash=own.hash, seed=recipe.seed, versions=versions("safetensors"))
+
+
+def unique(names: list[str]) -> list[str]:
+    """Return names that can be files of one folder: no separators, nothing hidden, none twice."""
+    found: list[str] = []
+    for name in names:
+        plain = re.sub(r"[^\w.()+-]", "_", name).lstrip(".") or "signal"
+        number = 1
+        while (plain if number == 1 else f"{plain}-{number}") in found:
+            number += 1
+        found.append(plain if number == 1 else f"{plain}-{number}")
+    return found

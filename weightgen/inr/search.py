@@ -1,0 +1,122 @@
+"""Test-time search: which rate, and how many steps, to recommend for a budget. By Bayesian optimisation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+
+from weightgen.inr.derivatives import CHUNK
+from weightgen.inr.fitting import Adaptation, Fitted, fit, some, stacked
+from weightgen.inr.signals.kind import Evaluate, Kind, Signal
+from weightgen.inr.start import Recommended, Start
+
+BUDGETS = (1, 2, 5, 10, 50, 200)
+LONG = 50  # steps from which a budget gets a third of the trials: they are what the search spends its time on
+JUDGED = 8192  # points of a signal that a trial is judged on
+
+
+def recommend(
+    start: Start,
+    signals: Sequence[Signal],
+    budgets: Sequence[int] = BUDGETS,
+    trials: int = 12,
+    seed: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[int, Recommended]:
+    """Return for each budget the way of fitting that scores best on validation signals, and after how many steps.
+
+    Hendryx et al. 2019 choose the test-time rate and the number of steps on held-out tasks; here the choice is made
+    for each budget by tree-structured Parzen estimators (Bergstra et al. 2011, optuna's): the factor of the learned
+    rates and how many steps use them, then SGD or Adam and its rate. A trial looks at some thousand points of each
+    signal a step, which ranks rates as all points do.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    counts = {b: trials if b < LONG else max(3, trials // 3) for b in budgets}
+    done, total = 0, sum(counts.values())
+    found: dict[int, Recommended] = {}
+    for budget in budgets:
+        best: Recommended | None = None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # optuna marks half of what it has as experimental
+            study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+        if found:
+            study.enqueue_trial(_words(found[max(found)].adaptation), skip_if_exists=True)
+        for _ in range(counts[budget]):
+            trial = study.ask()
+            adaptation = _suggested(trial, start, budget)
+            curve = _curve(start, signals, adaptation, budget, seed)
+            steps = max(curve, key=lambda s: curve[s])
+            study.tell(trial, curve[steps])
+            if best is None or curve[steps] > best.score:
+                best = Recommended(steps=steps, adaptation=adaptation, score=round(curve[steps], 4))
+            done += 1
+            if progress is not None:
+                progress(done, total, f"{budget} steps: {start.kind.metric.name} {best.score:.2f}")
+        assert best is not None
+        found[budget] = best
+    return found
+
+
+def _suggested(trial: object, start: Start, budget: int) -> Adaptation:
+    import optuna
+
+    assert isinstance(trial, optuna.trial.Trial)
+    learned = 0
+    scale = 1.0
+    if start.rates is not None:
+        learned = min(budget, trial.suggest_categorical("learned_steps", [start.inner_steps, 1 << 16, 0]))
+        scale = trial.suggest_float("scale", 0.25, 2.0, log=True)
+    optimizer: Literal["adam", "sgd"] = "adam" if trial.suggest_categorical("adam", [True, False]) else "sgd"
+    low, high = (1e-5, 3e-2) if optimizer == "adam" else (1e-3, 10.0)
+    rate = trial.suggest_float(f"{optimizer}_rate", low, high, log=True)
+    return Adaptation(learned_steps=learned, scale=scale, optimizer=optimizer, rate=rate)
+
+
+def _words(adaptation: Adaptation) -> dict[str, float | int | str]:
+    """Return an adaptation as the trial that would have suggested it."""
+    return {
+        "scale": adaptation.scale,
+        "adam": adaptation.optimizer == "adam",
+        f"{adaptation.optimizer}_rate": adaptation.rate,
+    }
+
+
+def _curve(start: Start, signals: Sequence[Signal], adaptation: Adaptation, budget: int, seed: int) -> dict[int, float]:
+    """Return the mean metric after each marked number of steps up to the budget."""
+    marks = [s for s in (*range(11), 15, 20, 30, 40, 50, 75, 100, 150, 200, 500, 1000) if s <= budget]
+    marks = sorted({*marks[-6:], budget})
+    device = next(start.field.parameters()).device
+    scores: dict[int, list[float]] = {m: [] for m in marks}
+    for signal in signals:
+        whole = start.kind.standard(signal)
+        parts = some(start.kind, [whole], min(CHUNK, start.kind.count(whole)), seed, device)
+        run: Fitted = fit(
+            start.field,
+            start.kind,
+            stacked(start.field, 1),
+            parts,
+            budget,
+            adaptation,
+            start.rates,
+            judge=_judge(start.kind, whole, seed, device),
+            marks=marks,
+        )
+        for mark in marks:
+            value = float(run.curve[mark][0]) if mark in run.curve and not run.diverged[0] else np.nan
+            scores[mark].append(value if np.isfinite(value) else -1e3)
+    return {m: float(np.mean(v)) for m, v in scores.items()}
+
+
+def _judge(kind: Kind, signal: Signal, seed: int, device: torch.device) -> Callable[[Evaluate], torch.Tensor]:
+    batch = {n: v.unsqueeze(0).to(device) for n, v in kind.judged(signal).items()}
+    count = next(iter(batch.values())).shape[1]
+    if count > JUDGED:
+        which = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:JUDGED].to(device)
+        batch = {n: v[:, which] for n, v in batch.items()}
+    return lambda evaluate: kind.score(evaluate, batch)

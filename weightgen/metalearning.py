@@ -1,0 +1,159 @@
+"""From a metalearn recipe to a published start: signals -> field -> learning -> test-time search -> publish."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from weightgen.card import start_card
+from weightgen.checkpoint import check_target, hold, publish
+from weightgen.errors import InputError, UsageError, printable
+from weightgen.inr.config import field_config
+from weightgen.inr.field import Field
+from weightgen.inr.learner import Gradient, Inner, MetaLearner
+from weightgen.inr.learning import MetaTask, field_of
+from weightgen.inr.search import recommend
+from weightgen.inr.signals import KINDS, make_kind
+from weightgen.inr.signals.files import splits
+from weightgen.inr.signals.kind import Kind, Signal
+from weightgen.inr.start import Start, save_start
+from weightgen.inr.strainer import Strainer
+from weightgen.interruption import Interrupted
+from weightgen.preparation import set_threads, settings_of, versions
+from weightgen.recipe import MetalearnRecipe
+from weightgen.tasks.task import Split
+from weightgen.training import Progress, end, is_main_process, score, train
+
+MARKS = 10
+HELD_OUT = 0.1  # of the signals, for the end, where no folder is named for it
+INTERPOLATED = ("reptile-interpolation", "tinyreptile")
+GRADIENTS: dict[str, Gradient] = {"maml": "maml", "fomaml": "fomaml"}
+"""Algorithms whose outer gradient is one; the others, STRAINER apart, follow Reptile's displacement."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was published."""
+
+    directory: Path
+    start: Start
+    metric: str
+    value: float
+    """Mean over the signals held out for the end, after the steps that the start was learned for."""
+    signals: int
+    """How many those are."""
+    seconds: float
+    """Time in outer steps."""
+
+
+def metalearn_one(
+    recipe: MetalearnRecipe,
+    out: Path,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+    searching: Progress | None = None,
+) -> Learned:
+    """Learn a start and publish it. States lie in `OUT.training` until then, and are found there on a second call."""
+    check_target(out.resolve(), force)
+    set_threads(recipe)
+    kind = kind_of(recipe)
+    signals = load_signals(recipe, kind)
+    model, task = make_learner(recipe, kind, signals)
+    task.check(model)
+    marks = tuple(sorted({round(recipe.steps * i / MARKS) for i in range(MARKS + 1)}))
+    settings = settings_of(recipe, recipe.lr, marks)
+    work = out.with_name(out.name + ".training")
+    with hold(work):
+        try:
+            trained = train(model, task, settings, work / "states", progress=progress, tracker=recipe.tracker)
+        except Interrupted as stop:
+            raise Interrupted(f"{stop}, and saved in {work}.\nThe same command goes on from there.") from stop
+        scores = score(trained.model, task, "test")
+        value = float(kind.metric.of(scores))
+        start = started(trained.model.cpu(), kind)
+        if is_main_process():
+            if recipe.trials:
+                found = recommend(start, signals["tune"], recipe.budget, recipe.trials, recipe.seed, searching)
+                start = replace(start, recommended=found)
+            own = recipe.model_copy(update={"out": None})
+            curve = dict(zip(marks, kind.metric.of(trained.curve).tolist(), strict=True))
+            evidence = {"metric": kind.metric.name, "split": "test", "items": len(scores), "value": value}
+            with publish(out, force) as staged:
+                save_start(start, staged.path)
+                (staged.path / "recipe.yaml").write_text(own.to_yaml(), encoding="utf-8")
+                card = start_card(own, start, evidence, out.name)
+                (staged.path / "README.md").write_text(card, encoding="utf-8")
+                staged.manifest.update(
+                    stage="metalearn",
+                    recipe_hash=own.hash,
+                    seed=recipe.seed,
+                    threads=torch.get_num_threads(),
+                    evidence=evidence,
+                    curve={str(step): round(v, 4) for step, v in curve.items()},
+                    signals={split: len(found) for split, found in signals.items()},
+                    seconds=round(trained.seconds, 1),
+                    versions=versions("optuna"),
+                )
+            shutil.rmtree(work, ignore_errors=True)
+    end()
+    return Learned(out, start, kind.metric.name, value, len(scores), trained.seconds)
+
+
+def kind_of(recipe: MetalearnRecipe) -> Kind:
+    """Return the kind of signal, with the conventions that the recipe or the data themselves say."""
+    if not recipe.data:
+        raise UsageError("learn from what? Name a folder of signals")
+    folder = splits(recipe.data).get("train", recipe.data)
+    return make_kind(recipe.kind, KINDS[recipe.kind].conventions(folder, recipe.signal_args))
+
+
+def load_signals(recipe: MetalearnRecipe, kind: Kind) -> dict[Split, list[Signal]]:
+    """Return the signals to learn from (`train`), to watch and choose by (`tune`, `validation`), and for the end.
+
+    Folders named train and validation or test are taken as such; else a tenth is held out for the end.
+    """
+    folders = splits(recipe.data)
+    found = kind.load(folders.get("train", recipe.data))
+    order = [found[i] for i in np.random.default_rng(0).permutation(len(found))]
+    if "test" in folders:
+        test = kind.load(folders["test"])
+    else:
+        count = max(1, round(HELD_OUT * len(order)))
+        test, order = order[:count], order[count:]
+    tune = min(recipe.tune, max(1, len(order) // 5))
+    if len(order) <= tune:
+        raise InputError(f"{printable(recipe.data)}: expected at least 3 signals to learn from, found {len(found)}")
+    return {"train": order[tune:], "tune": order[:tune], "validation": order[:tune], "test": test}
+
+
+def make_learner(
+    recipe: MetalearnRecipe, kind: Kind, signals: Mapping[Split, list[Signal]]
+) -> tuple[torch.nn.Module, MetaTask]:
+    """Return the module that the loop trains, and the task that it trains on."""
+    sizes = {"inputs": kind.inputs, "outputs": kind.outputs}
+    field = Field(field_config(recipe.field, {**sizes, **recipe.field_args}), recipe.seed)
+    steps, points, interpolate = recipe.inner_steps, recipe.points, recipe.algorithm in INTERPOLATED
+    model: torch.nn.Module
+    if recipe.algorithm == "strainer":
+        model, steps = Strainer(field, kind, len(signals["train"]), recipe.inner_steps, recipe.inner_rate), 0
+    else:
+        algorithm = GRADIENTS.get(recipe.algorithm, "reptile")
+        learned = recipe.inner_rates == "learned" and algorithm != "reptile"
+        inner = Inner(recipe.inner_steps, recipe.inner_rate, learned)
+        model = MetaLearner(field, kind, inner, algorithm, recipe.objective == "psnr")
+    if recipe.algorithm == "tinyreptile":
+        points = 1
+    return model, MetaTask(kind, signals, steps, points, relative=recipe.relative, interpolate=interpolate)
+
+
+def started(model: torch.nn.Module, kind: Kind) -> Start:
+    """Return what a learner learned."""
+    if isinstance(model, MetaLearner):
+        return Start(model.field, kind, model.inner.steps, model.log_rates.detach().exp())
+    return Start(field_of(model), kind)
