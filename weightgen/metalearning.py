@@ -13,6 +13,8 @@ import torch
 from weightgen.card import start_card
 from weightgen.checkpoint import check_target, hold, publish
 from weightgen.errors import InputError, UsageError, printable
+from weightgen.inits.vi3nr import vi3nr_
+from weightgen.inits.winner import winner_, winner_strengths
 from weightgen.inr.config import field_config
 from weightgen.inr.field import Field
 from weightgen.inr.learner import Gradient, Inner, MetaLearner
@@ -138,6 +140,7 @@ def make_learner(
     """Return the module that the loop trains, and the task that it trains on."""
     sizes = {"inputs": kind.inputs, "outputs": kind.outputs}
     field = Field(field_config(recipe.field, {**sizes, **recipe.field_args}), recipe.seed)
+    _initialise(recipe, field, kind, signals["train"])
     steps, points, interpolate = recipe.inner_steps, recipe.points, recipe.algorithm in INTERPOLATED
     model: torch.nn.Module
     if recipe.algorithm == "strainer":
@@ -150,6 +153,24 @@ def make_learner(
     if recipe.algorithm == "tinyreptile":
         points = 1
     return model, MetaTask(kind, signals, steps, points, relative=recipe.relative, interpolate=interpolate)
+
+
+def _initialise(recipe: MetalearnRecipe, field: Field, kind: Kind, signals: list[Signal]) -> None:
+    """Draw the field's weights anew where the recipe asks for another initialiser than its authors'."""
+    generator = torch.Generator().manual_seed(recipe.seed)
+    if recipe.init == "vi3nr":
+        vi3nr_(field, generator)
+    elif recipe.init == "winner":
+        if recipe.kind not in ("image", "audio"):
+            raise UsageError(f"--init winner knows the spectra of images and sounds, not of {recipe.kind} signals")
+        winner_(field, generator, *winner_strengths((_centred(kind, s) for s in signals), kind.inputs))
+
+
+def _centred(kind: Kind, signal: Signal) -> torch.Tensor:
+    """Return a signal's samples on their grid, in [-1, 1], as WINNER's spectra are taken."""
+    standard = kind.standard(signal)
+    values = kind.observe(standard)["values"].reshape(*kind.shape(standard), kind.outputs)
+    return values * 2 - 1 if kind.name == "image" else values
 
 
 def started(model: torch.nn.Module, kind: Kind) -> Start:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
 import torch
@@ -33,31 +34,46 @@ def chunks(batch: Batch, size: int = CHUNK) -> Parts:
         yield part, observations(part) / count
 
 
-def gradient(loss: Loss, tensors: Tensors, parts: Parts) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the losses (T,) and each task's gradient, stacked as the tensors are."""
-    names = list(tensors)
-    with torch.enable_grad():
-        leaves = {name: tensors[name].detach().requires_grad_() for name in names}
-        total: list[Tensor] = []
-        losses = torch.zeros(())
-        for part, share in parts:
-            found = loss(leaves, part) * share
-            # Tasks share nothing, so the gradient of the sum holds each task's own.
-            grads = torch.autograd.grad(found.sum(), list(leaves.values()))
-            total = [a.add_(b) for a, b in zip(total, grads, strict=True)] if total else list(grads)
-            losses = losses.to(found) + found.detach()
-    return losses, dict(zip(names, total, strict=True))
+class Derivatives(ABC):
+    """Gradients and Hessian-vector products of the losses of T tasks that share nothing."""
+
+    @abstractmethod
+    def gradient(self, tensors: Tensors, parts: Parts) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the losses (T,) and each task's gradient, stacked as the tensors are."""
+
+    @abstractmethod
+    def hessian_vector(self, tensors: Tensors, parts: Parts, vector: Tensors) -> dict[str, Tensor]:
+        """Return each task's Hessian times its vector, stacked as the tensors are."""
 
 
-def hessian_vector(loss: Loss, tensors: Tensors, parts: Parts, vector: Tensors) -> dict[str, Tensor]:
-    """Return each task's Hessian times its vector, stacked as the tensors are."""
-    names = list(tensors)
-    with torch.enable_grad():
-        leaves = {name: tensors[name].detach().requires_grad_() for name in names}
-        total: list[Tensor] = []
-        for part, share in parts:
-            first = torch.autograd.grad(loss(leaves, part).sum() * share, list(leaves.values()), create_graph=True)
-            along = torch.stack([(g * vector[n]).sum() for n, g in zip(names, first, strict=True)]).sum()
-            second = torch.autograd.grad(along, list(leaves.values()), materialize_grads=True)
-            total = [a.add_(b) for a, b in zip(total, second, strict=True)] if total else list(second)
-    return dict(zip(names, total, strict=True))
+class Autograd(Derivatives):
+    """Of any loss, by autograd."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+
+    def gradient(self, tensors: Tensors, parts: Parts) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.enable_grad():
+            leaves = {name: tensor.detach().requires_grad_() for name, tensor in tensors.items()}
+            total: list[Tensor] = []
+            losses = torch.zeros(())
+            for part, share in parts:
+                found = self.loss(leaves, part) * share
+                # Tasks share nothing, so the gradient of the sum holds each task's own.
+                grads = torch.autograd.grad(found.sum(), list(leaves.values()))
+                total = [a.add_(b) for a, b in zip(total, grads, strict=True)] if total else list(grads)
+                losses = losses.to(found) + found.detach()
+        return losses, dict(zip(leaves, total, strict=True))
+
+    def hessian_vector(self, tensors: Tensors, parts: Parts, vector: Tensors) -> dict[str, Tensor]:
+        with torch.enable_grad():
+            leaves = {name: tensor.detach().requires_grad_() for name, tensor in tensors.items()}
+            total: list[Tensor] = []
+            for part, share in parts:
+                first = torch.autograd.grad(
+                    self.loss(leaves, part).sum() * share, list(leaves.values()), create_graph=True
+                )
+                along = torch.stack([(g * vector[n]).sum() for n, g in zip(leaves, first, strict=True)]).sum()
+                second = torch.autograd.grad(along, list(leaves.values()), materialize_grads=True)
+                total = [a.add_(b) for a, b in zip(total, second, strict=True)] if total else list(second)
+        return dict(zip(leaves, total, strict=True))

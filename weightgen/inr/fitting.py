@@ -11,8 +11,9 @@ import torch
 from pydantic import Field as Limits
 from torch import Tensor
 
+from weightgen.inr.by_hand import ByHand
 from weightgen.inr.config import Strict
-from weightgen.inr.derivatives import CHUNK, Batch, Loss, Parts, chunks, gradient
+from weightgen.inr.derivatives import CHUNK, Autograd, Batch, Derivatives, Parts, chunks
 from weightgen.inr.field import Field, Tensors
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 
@@ -57,9 +58,11 @@ def evaluator(field: Field, tensors: Tensors) -> Evaluate:
     return evaluate
 
 
-def loss_of(field: Field, kind: Kind) -> Loss:
-    """Return the kind's loss as a function of stacked weights and observations."""
-    return lambda tensors, batch: kind.loss(kind.predict(lambda x: field(x, tensors), batch), batch)
+def derivatives_of(field: Field, kind: Kind) -> Derivatives:
+    """Return what computes the derivatives of a field's loss: written out where that is possible, else autograd."""
+    if ByHand.serves(field, kind):
+        return ByHand(field)
+    return Autograd(lambda tensors, batch: kind.loss(kind.predict(lambda x: field(x, tensors), batch), batch))
 
 
 def stacked(field: Field, tasks: int) -> dict[str, Tensor]:
@@ -115,7 +118,7 @@ def fit(
     `rates`: learned inner rates (steps, tensors). `judge` gives the metric (T,) at the steps in `marks`, step 0 is the
     start itself. A task whose loss is no longer finite stops there.
     """
-    loss = loss_of(field, kind)
+    derivatives = derivatives_of(field, kind)
     now = {n: v.detach().clone() for n, v in tensors.items()}
     best = {n: v.clone() for n, v in now.items()}
     lowest = torch.full((len(next(iter(now.values()))),), torch.inf, device=next(iter(now.values())).device)
@@ -126,7 +129,7 @@ def fit(
     for step in range(steps + 1):
         if judge is not None and step in marks:
             curve[step] = judge(evaluator(field, best if bool(lost.any()) else now)).float().cpu().numpy()
-        found, grads = gradient(loss, now, parts())
+        found, grads = derivatives.gradient(now, parts())
         losses.append(found.cpu().numpy())
         lost |= ~torch.isfinite(found)
         better = found < lowest

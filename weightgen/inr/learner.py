@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from weightgen.inr.derivatives import Batch, chunks, gradient, hessian_vector
+from weightgen.inr.derivatives import Batch, Derivatives, chunks
 from weightgen.inr.field import Field, Tensors
-from weightgen.inr.fitting import evaluator, loss_of, stacked
+from weightgen.inr.fitting import derivatives_of, evaluator, stacked
 from weightgen.inr.signals.kind import Kind
 
 Gradient = Literal["maml", "fomaml", "reptile"]
@@ -47,15 +47,15 @@ class MetaLearner(torch.nn.Module):
     def forward(self, batch: dict[str, Batch]) -> Tensor:
         if "judged" in batch:
             return self._score(batch["fitted"], batch["judged"])
-        parts, loss = batch["steps"], loss_of(self.field, self.kind)
+        parts, derivatives = batch["steps"], self.derivatives()
         path: list[tuple[Tensors, Tensors]] = []
         start: Tensors = stacked(self.field, len(next(iter(parts.values()))))
         tensors = start
         for step in range(self.inner.steps):
-            _, grads = gradient(loss, tensors, chunks(_part(parts, step)))
+            _, grads = derivatives.gradient(tensors, chunks(_part(parts, step)))
             path.append((tensors, grads))
             tensors = self.moved(tensors, grads, step)
-        losses, outer = gradient(loss, tensors, chunks(_part(parts, self.inner.steps)))
+        losses, outer = derivatives.gradient(tensors, chunks(_part(parts, self.inner.steps)))
         weights = 1 / losses.clamp_min(1e-8) if self.psnr else torch.ones_like(losses)
         if self.algorithm == "reptile":
             outer = {n: start[n] - tensors[n] for n in tensors}
@@ -65,12 +65,15 @@ class MetaLearner(torch.nn.Module):
             outer, rates = self._back(parts, path, outer)
         return _with_gradient(losses, [*self.field.parameters(), self.log_rates], [*outer.values(), rates])
 
+    def derivatives(self) -> Derivatives:
+        """Return what computes gradients and Hessian-vector products."""
+        return derivatives_of(self.field, self.kind)
+
     def _score(self, fitted: Batch, judged: Batch) -> Tensor:
         """Return the kind's metric after the inner steps, (T,)."""
-        loss = loss_of(self.field, self.kind)
         tensors: Tensors = stacked(self.field, len(next(iter(fitted.values()))))
         for step in range(self.inner.steps):
-            tensors = self.moved(tensors, gradient(loss, tensors, chunks(fitted))[1], step)
+            tensors = self.moved(tensors, self.derivatives().gradient(tensors, chunks(fitted))[1], step)
         return self.kind.score(evaluator(self.field, tensors), judged)
 
     def moved(self, tensors: Tensors, grads: Tensors, step: int) -> Tensors:
@@ -84,14 +87,14 @@ class MetaLearner(torch.nn.Module):
         theta' = theta - a * grad L(theta) has the transposed Jacobian I - H diag(a), H the Hessian at theta (Finn et
         al. 2017, section 5.2). FOMAML takes H as zero.
         """
-        names, changes, loss = list(outer), [], loss_of(self.field, self.kind)
+        names, changes, derivatives = list(outer), [], self.derivatives()
         for step in reversed(range(len(path))):
             tensors, grads = path[step]
             rates = self.log_rates.detach()[step].exp()
             changes.append(-rates * torch.stack([(outer[n] * grads[n]).sum() for n in names]))
             if self.algorithm == "maml":
                 scaled = {n: outer[n] * r for n, r in zip(names, rates, strict=True)}
-                bent = hessian_vector(loss, tensors, chunks(_part(parts, step)), scaled)
+                bent = derivatives.hessian_vector(tensors, chunks(_part(parts, step)), scaled)
                 outer = {n: outer[n] - bent[n] for n in names}
         found = torch.stack(changes[::-1]) if changes else torch.zeros_like(self.log_rates)
         return outer, found
