@@ -78,7 +78,7 @@ def start_card(recipe: MetalearnRecipe, start: Start, evidence: Mapping[str, Any
     parameters = sum(p.numel() for p in start.field.parameters())
     unit = " dB" if evidence["metric"] == "PSNR" else ""
     rows = "".join(
-        f"| {budget} | {r.steps} | {r.score:.2f}{unit} | {_advice(r.adaptation)} |\n"
+        f"| {budget} | {r.steps} | {r.score:.2f}{unit} | {_advice(r.adaptation, r.steps)} |\n"
         for budget, r in start.recommended.items()
     )
     table = (
@@ -130,11 +130,16 @@ A starting point for coordinate networks (`{recipe.field}`, {parameters:,} param
 """
 
 
-def _advice(adaptation: Adaptation) -> str:
+def _advice(adaptation: Adaptation, steps: int) -> str:
     after = f"{adaptation.optimizer} at {adaptation.rate:.3g}"
     if not adaptation.learned_steps:
         return after
-    return f"learned rates x {adaptation.scale:.2g} for {adaptation.learned_steps} steps, then {after}"
+    learned = f"learned rates x {adaptation.scale:.2g}"
+    return (
+        learned
+        if steps <= adaptation.learned_steps
+        else f"{learned} for {adaptation.learned_steps} steps, then {after}"
+    )
 
 
 def load_text(target: Architecture, name: str) -> str:

@@ -65,7 +65,8 @@ def fit_signals(recipe: FitRecipe, *, force: bool = False, progress: Progress | 
         curves.append(run.curve)
         diverged += [s.name for s, lost in zip(group, run.diverged, strict=True) if lost]
     found = joined(fits)
-    curve = {step: np.concatenate([c[step] for c in curves]) for step in curves[0]}
+    steps = set.intersection(*(set(c) for c in curves))  # what diverged has fewer
+    curve = {step: np.concatenate([c[step] for c in curves]) for step in sorted(steps)}
     written = [*_draw(recipe, found), *_tabulate(recipe, found, curve)]
     if out is not None:
         _publish(recipe, found, out, force)
@@ -130,7 +131,7 @@ def _fit(
 
 
 def _named(start: Start, group: list[Signal], run: Fitted, steps: int) -> Fits:
-    scores = [float(s) if np.isfinite(s) else None for s in run.curve[max(run.curve)]]
+    scores = [float(s) if np.isfinite(s) else None for s in run.final]
     named = [
         FittedSignal(name=s.name, shape=start.kind.shape(s), score=score)
         for s, score in zip(group, scores, strict=True)

@@ -44,11 +44,14 @@ def fit(
 
 def carry_out_fits(recipe: FitRecipe, console: Console, force: bool) -> int:
     """Fit, write what was asked for, and say how well it went and what to type next. Exits 1 where a fit diverged."""
+    import numpy as np
+
     from weightgen.fit_signals import fit_signals
 
     with console.progress("fitting") as progress:
         made = fit_signals(recipe, force=force, progress=progress)
-    first, last = made.curve[0], made.curve[recipe.steps]
+    first = made.curve[0]
+    last = np.array([np.nan if s.score is None else s.score for s in made.fits.signals])
     rows = [
         (printable(s.name, 40), f"{a:.2f}", f"{b:.2f}") for s, a, b in zip(made.fits.signals, first, last, strict=True)
     ]

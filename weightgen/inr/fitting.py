@@ -27,6 +27,8 @@ class Adaptation(Strict):
     """Steps made with the learned rates; the rates of the last learned step serve all further ones."""
     scale: float = Limits(1.0, gt=0)
     """Factor of the learned rates."""
+    momentum: float = Limits(0.0, ge=0, lt=1)
+    """Of the steps with learned rates: a step follows the gradient plus this share of the last one (Polyak 1964)."""
     optimizer: Literal["sgd", "adam"] = "adam"
     rate: float = Limits(1e-3, gt=0)
     """Of the optimizer, for the steps after those."""
@@ -39,7 +41,9 @@ class Fitted:
     tensors: Mapping[str, Tensor]
     """Stacked weights (T, ...): of each task, those with the lowest loss on the way."""
     curve: dict[int, np.ndarray]
-    """The kind's metric (T,) at the steps that were marked."""
+    """The kind's metric (T,) after the steps that were marked, best or not."""
+    final: np.ndarray
+    """The metric of the weights above, (T,); empty where nobody judged."""
     losses: np.ndarray
     """Of every step and task, (steps + 1, T)."""
     diverged: np.ndarray
@@ -126,9 +130,10 @@ def fit(
     optimizer = _optimizer(now, adaptation)
     curve: dict[int, np.ndarray] = {}
     losses = []
+    velocity: Mapping[str, Tensor] = {}
     for step in range(steps + 1):
         if judge is not None and step in marks:
-            curve[step] = judge(evaluator(field, best if bool(lost.any()) else now)).float().cpu().numpy()
+            curve[step] = _judged(judge, field, now)
         found, grads = derivatives.gradient(now, parts())
         losses.append(found.cpu().numpy())
         lost |= ~torch.isfinite(found)
@@ -143,12 +148,20 @@ def fit(
         if rates is not None and step < adaptation.learned_steps:
             row = rates[min(step, len(rates) - 1)].tolist()
             for name, rate in zip(now, row, strict=True):
+                if adaptation.momentum and step:
+                    grads[name].add_(velocity[name], alpha=adaptation.momentum)
                 now[name].sub_(grads[name], alpha=rate * adaptation.scale)
+            velocity = grads
         else:
             for name, value in now.items():
                 value.grad = grads[name]
             optimizer.step()
-    return Fitted(best, curve, np.stack(losses), lost.cpu().numpy())
+    final = _judged(judge, field, best) if judge is not None else np.empty(0)
+    return Fitted(best, curve, final, np.stack(losses), lost.cpu().numpy())
+
+
+def _judged(judge: Callable[[Evaluate], Tensor], field: Field, tensors: Tensors) -> np.ndarray:
+    return np.asarray(judge(evaluator(field, tensors)).float().cpu())
 
 
 def _optimizer(tensors: Mapping[str, Tensor], adaptation: Adaptation) -> torch.optim.Optimizer:

@@ -67,21 +67,28 @@ def _suggested(trial: object, start: Start, budget: int) -> Adaptation:
     import optuna
 
     assert isinstance(trial, optuna.trial.Trial)
-    learned = 0
-    scale = 1.0
+    learned, scale, momentum = 0, 1.0, 0.0
     if start.rates is not None:
         learned = min(budget, trial.suggest_categorical("learned_steps", [start.inner_steps, 1 << 16, 0]))
         scale = trial.suggest_float("scale", 0.25, 2.0, log=True)
+        momentum = trial.suggest_float("momentum", 0.0, 0.9) if budget > 1 else 0.0
     optimizer: Literal["adam", "sgd"] = "adam" if trial.suggest_categorical("adam", [True, False]) else "sgd"
     low, high = (1e-5, 3e-2) if optimizer == "adam" else (1e-3, 10.0)
     rate = trial.suggest_float(f"{optimizer}_rate", low, high, log=True)
-    return Adaptation(learned_steps=learned, scale=scale, optimizer=optimizer, rate=rate)
+    return Adaptation(
+        learned_steps=learned,
+        scale=scale,
+        momentum=momentum,
+        optimizer=optimizer,
+        rate=rate,
+    )
 
 
 def _words(adaptation: Adaptation) -> dict[str, float | int | str]:
     """Return an adaptation as the trial that would have suggested it."""
     return {
         "scale": adaptation.scale,
+        "momentum": adaptation.momentum,
         "adam": adaptation.optimizer == "adam",
         f"{adaptation.optimizer}_rate": adaptation.rate,
     }

@@ -133,9 +133,9 @@ def open_image(file: Path) -> Any:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), file.open("rb") as stream:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image: Any = Image.open(file)
+            image: Any = Image.open(stream)
             image.load()
     except UnidentifiedImageError:
         raise InputError(f"{printable(str(file))}: is no image that can be read") from None
