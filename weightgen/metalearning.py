@@ -16,6 +16,7 @@ from weightgen.errors import InputError, UsageError, printable
 from weightgen.inits.vi3nr import vi3nr_
 from weightgen.inits.winner import winner_, winner_strengths
 from weightgen.inr.config import field_config
+from weightgen.inr.contenders import centred
 from weightgen.inr.field import Field
 from weightgen.inr.learner import Gradient, Inner, MetaLearner
 from weightgen.inr.learning import MetaTask, field_of
@@ -161,16 +162,7 @@ def _initialise(recipe: MetalearnRecipe, field: Field, kind: Kind, signals: list
     if recipe.init == "vi3nr":
         vi3nr_(field, generator)
     elif recipe.init == "winner":
-        if recipe.kind not in ("image", "audio"):
-            raise UsageError(f"--init winner knows the spectra of images and sounds, not of {recipe.kind} signals")
-        winner_(field, generator, *winner_strengths((_centred(kind, s) for s in signals), kind.inputs))
-
-
-def _centred(kind: Kind, signal: Signal) -> torch.Tensor:
-    """Return a signal's samples on their grid, in [-1, 1], as WINNER's spectra are taken."""
-    standard = kind.standard(signal)
-    values = kind.observe(standard)["values"].reshape(*kind.shape(standard), kind.outputs)
-    return values * 2 - 1 if kind.name == "image" else values
+        winner_(field, generator, *winner_strengths((centred(kind, s) for s in signals), kind.inputs))
 
 
 def started(model: torch.nn.Module, kind: Kind) -> Start:

@@ -124,7 +124,9 @@ class LoopRecipe(Recipe):
 class TrainingRecipe(LoopRecipe):
     """What training one model and racing several have in common."""
 
-    task: Literal["classify", "causal", "masked", "sentences"] = Field(description="What to train for.")
+    task: Literal["classify", "causal", "masked", "sentences", "fit"] = Field(
+        description="What to train for; fit, which is raced only: fields to signals."
+    )
     data: str = Field(
         "digits",
         description="Images: digits, a folder of images, a zip of one, a folder of IDX files. "

@@ -18,7 +18,7 @@ from weightgen.models.source import Source, open_source
 if TYPE_CHECKING:
     import torch
 
-Kind = Literal["checkpoint", "initialiser", "random", "shuffled", "stats", "scratch-flops"]
+Kind = Literal["checkpoint", "initialiser", "random", "shuffled", "stats", "scratch-flops", "mean", "matched"]
 OF_CHECKPOINT = ("shuffled", "stats")
 
 

@@ -42,6 +42,7 @@ def compare(
 def carry_out_race(recipe: CompareRecipe, console: Console, card: bool = False) -> int:
     """Race, report, and say what was found."""
     from weightgen.compare.cards import write_evidence
+    from weightgen.compare.field_race import race_fields
     from weightgen.compare.race import race
     from weightgen.compare.requirement import meets, parse_requirement
     from weightgen.compare.text import results_text
@@ -50,7 +51,7 @@ def carry_out_race(recipe: CompareRecipe, console: Console, card: bool = False) 
     if recipe.require is not None:
         parse_requirement(recipe.require)  # before the work, not after it
     with console.progress("racing") as progress:
-        results = race(recipe, out, progress)
+        results = (race_fields if recipe.task == "fit" else race)(recipe, out, progress)
     if card:
         for directory in write_evidence(results):
             console.note(f"added what was found to {directory}/README.md")

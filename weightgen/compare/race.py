@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from weightgen.checkpoint import hold, write_file
-from weightgen.compare.jobs import Job, Setup, read_run, read_value, set_up
+from weightgen.compare.jobs import Job, Setup, carry_out, read_run, read_value, set_up
 from weightgen.compare.rates import best_rate, next_rate
 from weightgen.compare.report import write_report
 from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble
+from weightgen.compare.saved import SAVED, lineage, manifest_of, refuse_other_race
 from weightgen.compare.schema import Results
-from weightgen.compare.workers import carry_out_all
+from weightgen.compare.workers import carry_out_all, workers_of
 from weightgen.errors import CheckError, UsageError, printable
-from weightgen.files import read_small
 from weightgen.flops import count_step
 from weightgen.interruption import Interrupted
-from weightgen.launch import processes
-from weightgen.manifest import read_manifest
 from weightgen.models.names import resolve
 from weightgen.preparation import environment, versions
-from weightgen.recipe import MAX_BYTES, CompareRecipe, load_recipe
-from weightgen.settings import differences
+from weightgen.recipe import CompareRecipe
 from weightgen.starts import Start
 from weightgen.training import Progress, end, is_main_process
-
-SAVED = "recipe.yaml"
 
 
 def race(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> Results:
@@ -41,7 +32,7 @@ def race(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> 
     diverged), InputError (broken files, a killed worker), Interrupted.
     """
     recipe = recipe.model_copy(update={"out": None, "threads": recipe.threads or 1})
-    _same_race(recipe, out)
+    refuse_other_race(recipe, out)
     setup = set_up(recipe)
     baseline = _baseline(setup)
     for start in setup.starts:
@@ -55,11 +46,12 @@ def race(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> 
         schedule = _Schedule(recipe, setup, budgets)
         try:
             carry_out_all(
+                carry_out,
                 recipe,
                 out,
                 schedule.first(),
                 schedule.then,
-                _workers(recipe),
+                workers_of(recipe),
                 lambda done: report(done, total, schedule.words()),
             )
         except Interrupted as stop:
@@ -130,7 +122,7 @@ def _results(recipe: CompareRecipe, setup: Setup, schedule: _Schedule, baseline:
             schedule.rate(i),
             tuple(sorted(schedule.tried[i].items())),
             _cost(start),
-            _lineage(start),
+            lineage(_directory(start)),
         )
         for i, start in enumerate(setup.starts)
     ]
@@ -149,38 +141,11 @@ def _results(recipe: CompareRecipe, setup: Setup, schedule: _Schedule, baseline:
     return assemble(runs, starts, info)
 
 
-def _same_race(recipe: CompareRecipe, out: Path) -> None:
-    """Refuse to go on with a race that was another one."""
-    if not (out / SAVED).is_file():
-        strangers = [p.name for p in out.iterdir()] if out.exists() else []
-        if strangers:
-            raise UsageError(
-                f"{printable(str(out))}: holds no race ('{printable(strangers[0])}' is there). "
-                "Choose another --out, or an empty directory."
-            )
-        return
-    saved = load_recipe(out / SAVED)
-    if saved.hash != recipe.hash:
-        changed = differences(saved.model_dump(mode="json"), recipe.model_dump(mode="json"))
-        raise UsageError(
-            f"{printable(str(out))}: holds another race: {printable('; '.join(changed), 200)}.\n"
-            "Repeat its command line to go on with it, or choose another --out."
-        )
-
-
 def _baseline(setup: Setup) -> str:
     found = next((s.name for s in setup.starts if s.kind == "random"), None)
     if found is None:
         raise UsageError("a race needs random weights to measure against: add --start random")
     return found
-
-
-def _workers(recipe: CompareRecipe) -> int:
-    """Return how many runs go on at a time: one where several processes share each run, or one GPU does them all."""
-    if processes() > 1:
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return recipe.workers or (1 if torch.cuda.is_available() else max(1, cores // recipe.threads))
 
 
 def _budget(recipe: CompareRecipe, setup: Setup, start: Start) -> int:
@@ -193,21 +158,10 @@ def _budget(recipe: CompareRecipe, setup: Setup, start: Start) -> int:
     return recipe.steps + math.ceil(cost / step)
 
 
-def _manifest(start: Start) -> dict[str, Any]:
-    directory = resolve(start.directory).directory if start.directory else None
-    return read_manifest(directory) if directory is not None and (directory / "manifest.json").is_file() else {}
-
-
 def _cost(start: Start) -> float:
     """Return the floating point operations that making a start took, as its manifest says."""
-    return float(sum(_manifest(start).get("cost", {}).values()))
+    return float(sum(manifest_of(_directory(start)).get("cost", {}).values()))
 
 
-def _lineage(start: Start) -> dict[str, Any]:
-    """Return where a start comes from: its manifest, without the list of files, and its recipe."""
-    directory = resolve(start.directory).directory if start.directory else None
-    told = {k: v for k, v in _manifest(start).items() if k not in ("schema", "files")}
-    if directory is not None and (directory / SAVED).is_file():
-        # As text: it may be another version's, or another tool's.
-        told["recipe"] = read_small(directory / SAVED, MAX_BYTES).decode(errors="replace")
-    return told
+def _directory(start: Start) -> Path | None:
+    return resolve(start.directory).directory if start.directory else None

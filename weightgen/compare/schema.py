@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
@@ -132,6 +132,18 @@ class StartFields(TypedDict):
 
 
 @with_config(FORBID)
+class PictureFields(TypedDict):
+    """What a fit looks like after so many steps: a PNG in base64."""
+
+    signal: Name
+    start: Name
+    step: Natural
+    score: Finite
+    size: Positive
+    png: Annotated[str, Field(max_length=1 << 20, pattern=r"^[A-Za-z0-9+/=]+$")]
+
+
+@with_config(FORBID)
 class Results(TypedDict):
     """The whole file."""
 
@@ -146,3 +158,4 @@ class Results(TypedDict):
     environment: dict[str, Any]
     recipe: Annotated[str, Field(max_length=1 << 20)]
     command: Text
+    pictures: NotRequired[Annotated[list[PictureFields], Field(max_length=1000)]]

@@ -11,34 +11,65 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from weightgen.compare.jobs import Job, carry_out
+import torch
+
 from weightgen.errors import InputError
 from weightgen.interruption import Interrupted, stop_requests
+from weightgen.launch import processes
 from weightgen.recipe import CompareRecipe
 
 POLL = 0.5  # seconds between two looks at the progress of the workers
-Next = Callable[[Job, Path], Sequence[Job]]
-"""From a finished job and its directory to the jobs that follow from it."""
 Stepped = Callable[[int], None]
 """Hears how many training steps have been taken since the beginning."""
 
 
+class Counted(Protocol):
+    """A job of a race."""
+
+    @property
+    def steps(self) -> int:
+        """How many training steps it takes."""
+
+
+J = TypeVar("J", bound=Counted)
+Work = Callable[[CompareRecipe, J, Path, Stepped], Path]
+"""Carries out a job of a race in its output directory, and returns where it was published."""
+Next = Callable[[J, Path], Sequence[J]]
+"""From a finished job and its directory to the jobs that follow from it."""
+
+
+def workers_of(recipe: CompareRecipe) -> int:
+    """Return how many runs go on at a time: one where several processes share each run, or one GPU does them all."""
+    if processes() > 1:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return recipe.workers or (1 if torch.cuda.is_available() else max(1, cores // recipe.threads))
+
+
 def carry_out_all(
-    recipe: CompareRecipe, out: Path, first: Sequence[Job], then: Next, workers: int, stepped: Stepped
+    work: Work[J],
+    recipe: CompareRecipe,
+    out: Path,
+    first: Sequence[J],
+    then: Next[J],
+    workers: int,
+    stepped: Stepped,
 ) -> None:
     """Carry out jobs and what follows from them, on `workers` processes (1: in this one).
 
     Raises Interrupted when asked to stop: every training has saved itself by then. InputError when a worker was killed.
     """
     if workers == 1:
-        _in_this_process(recipe, out, first, then, stepped)
+        _in_this_process(work, recipe, out, first, then, stepped)
     else:
-        _in_processes(recipe, out, first, then, workers, stepped)
+        _in_processes(work, recipe, out, first, then, workers, stepped)
 
 
-def _in_this_process(recipe: CompareRecipe, out: Path, first: Sequence[Job], then: Next, stepped: Stepped) -> None:
+def _in_this_process(
+    work: Work[J], recipe: CompareRecipe, out: Path, first: Sequence[J], then: Next[J], stepped: Stepped
+) -> None:
     queue, before = list(first), 0
 
     def report(done: int) -> None:
@@ -46,23 +77,29 @@ def _in_this_process(recipe: CompareRecipe, out: Path, first: Sequence[Job], the
 
     while queue:
         job = queue.pop(0)
-        queue += then(job, carry_out(recipe, job, out, report))
+        queue += then(job, work(recipe, job, out, report))
         before += job.steps
 
 
 def _in_processes(
-    recipe: CompareRecipe, out: Path, first: Sequence[Job], then: Next, workers: int, stepped: Stepped
+    work: Work[J],
+    recipe: CompareRecipe,
+    out: Path,
+    first: Sequence[J],
+    then: Next[J],
+    workers: int,
+    stepped: Stepped,
 ) -> None:
     context = multiprocessing.get_context("spawn")  # a forked torch may hang
     counter = context.Value("q", 0)
     executor = ProcessPoolExecutor(
         workers, mp_context=context, initializer=_begin_worker, initargs=(counter, os.getpid())
     )
-    open_jobs: dict[Future[Path], Job] = {}
+    open_jobs: dict[Future[Path], J] = {}
 
-    def submit(jobs: Sequence[Job]) -> None:
+    def submit(jobs: Sequence[J]) -> None:
         for job in jobs:
-            open_jobs[executor.submit(_in_worker, recipe, job, out)] = job
+            open_jobs[executor.submit(_in_worker, work, recipe, job, out)] = job
 
     with stop_requests() as request:
         try:
@@ -105,7 +142,7 @@ def _follow(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _in_worker(recipe: CompareRecipe, job: Job, out: Path) -> Path:
+def _in_worker(work: Work[J], recipe: CompareRecipe, job: J, out: Path) -> Path:
     seen = 0
 
     def stepped(done: int) -> None:
@@ -115,7 +152,7 @@ def _in_worker(recipe: CompareRecipe, job: Job, out: Path) -> Path:
         seen = done
 
     try:
-        return carry_out(recipe, job, out, stepped)
+        return work(recipe, job, out, stepped)
     except Interrupted:
         # Saved. A worker that only handed this on would be idle again, having forgotten that it was asked to stop, and
         # its parent might wait for it for ever.

@@ -49,6 +49,8 @@ TASKS: dict[str, Builder] = {"classify": _classify, "causal": _causal, "masked":
 
 def make_task(recipe: TrainingRecipe, architecture: Architecture, directory: Path | None) -> Task:
     """Build a recipe's task for a model, with its teacher where one is named."""
+    if recipe.task == "fit":
+        raise UsageError("fields are not trained like models: use weightgen fit, or race starts with weightgen compare")
     if recipe.task not in TASKS:
         raise UsageError(f"unknown task '{recipe.task}'.{did_you_mean(recipe.task, list(TASKS))}")
     task = TASKS[recipe.task](recipe, architecture, directory)

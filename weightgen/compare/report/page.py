@@ -33,8 +33,8 @@ def page(results: Sequence[Results]) -> str:
         version=__version__,
         style=Markup(style),
         script=Markup(script),
-        policy=f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; base-uri 'none'; "
-        "form-action 'none'",
+        policy=f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
+        "base-uri 'none'; form-action 'none'",
         races=[_race(race) for race in results],
     )
 
@@ -62,9 +62,28 @@ def _race(race: Results) -> dict[str, Any]:
             }
             for start in race["starts"]
         ],
+        "pictures": _pictures(race),
         "environment": list(flat(race["environment"])),
         "json": _embedded(race),
     }
+
+
+def _pictures(race: Results) -> list[dict[str, Any]]:
+    """Return for each signal a row of pictures for each start, in the order of the steps."""
+    found = race.get("pictures", [])
+    names = [start["name"] for start in race["starts"]]
+    signals = list(dict.fromkeys(p["signal"] for p in found))
+    return [
+        {
+            "signal": signal,
+            "itself": next((p for p in found if p["signal"] == signal and p["start"] not in names), None),
+            "rows": [
+                (start["name"], [p for p in found if (p["signal"], p["start"]) == (signal, start["name"])])
+                for start in race["starts"]
+            ],
+        }
+        for signal in signals
+    ]
 
 
 def flat(data: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -82,7 +101,8 @@ def flat(data: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 def _embedded(race: Results) -> Markup:
     """The data for the script; no text in them can end the element that holds them."""
-    text = json.dumps(race, ensure_ascii=True, separators=(",", ":"))
+    told = {key: value for key, value in race.items() if key != "pictures"}  # which the page has already
+    text = json.dumps(told, ensure_ascii=True, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 

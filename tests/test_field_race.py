@@ -1,0 +1,111 @@
+"""`weightgen compare --task fit`: a race of starts for fields, with pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import Command
+from tests.test_metalearn import made, write
+from weightgen.inr.contenders import make_start, parse_entry
+from weightgen.inr.fitting import evaluator, stacked
+from weightgen.inr.start import load_start
+
+__all__ = ["made"]
+pytestmark = pytest.mark.usefixtures("one_thread")
+STARTS = ("start", "random", "vi3nr", "winner", "mean", "shuffled:start", "matched:start")
+
+
+def race(*starts: str, out: str = "race") -> tuple[str, ...]:
+    words = ["compare", "--task", "fit", "--data", "new", "--out", out, "--steps", "4", "--seeds", "2"]
+    words += ["--lr-trials", "2", "--workers", "1"]
+    for start in starts:
+        words += ["--start", start]
+    return tuple(words)
+
+
+def test_starts_race_on_held_out_signals(
+    made: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weightgen.inr.contenders.FITTED", 5)
+    (tmp_path / "start").symlink_to(made / "start")
+    write(tmp_path / "new", range(50, 56))
+    outcome = command(*race(*STARTS))
+    assert outcome.code == 0, outcome.err
+    assert all(len(line) <= 80 for line in outcome.out.splitlines())
+    found = json.loads((tmp_path / "race" / "results.json").read_text())
+    assert [s["name"] for s in found["starts"]] == list(STARTS)
+    best = found["starts"][0]
+    assert best["curve"]["steps"] == [0, 1, 2, 4]
+    assert best["curve"]["mean"][-1] > found["starts"][1]["curve"]["mean"][-1] + 1  # dB over random weights
+    assert set(best["lineage"]["chosen"]) == {"1", "2", "4"}
+    assert found["environment"]["signals"] == {"tuned": 3, "test": 3}
+    pictures = [p for p in found["pictures"] if p["start"] == "start"]
+    assert [p["step"] for p in pictures] == [0, 1, 2] * 3
+    with Image.open(io.BytesIO(base64.b64decode(pictures[0]["png"]))) as image:
+        assert image.size == (96, 96)
+    page = (tmp_path / "race" / "report.html").read_text()
+    assert page.count("data:image/png") == len(found["pictures"])
+    assert command("report", "race", "--out", "again").code == 0
+
+    before = {f: f.stat().st_mtime_ns for f in (tmp_path / "race" / "runs").rglob("*.npy")}
+    assert command(*race(*STARTS)).code == 0  # nothing is made twice
+    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "race" / "runs").rglob("*.npy")} == before
+    command(*race("start", "random")).refused(2, "holds another race")
+
+
+def test_fits_of_a_seed_repeat(made: Path, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "start").symlink_to(made / "start")
+    write(tmp_path / "new", range(50, 54))
+    curves = []
+    for out in ("one", "two"):
+        assert command(*race("start", "random", out=out)).code == 0
+        curves.append(np.load(tmp_path / out / "runs" / "02-random" / "seed-1" / "curve.npy"))
+    assert np.array_equal(*curves)
+    other = np.load(tmp_path / "one" / "runs" / "02-random" / "seed-0" / "curve.npy")
+    assert not np.array_equal(curves[0], other)
+    learned = [np.load(tmp_path / "one" / "runs" / "01-start" / f"seed-{k}" / "curve.npy") for k in (0, 1)]
+    assert np.array_equal(*learned)  # nothing in it is random
+
+
+def test_controls(made: Path) -> None:
+    learned = load_start(made / "start")
+    signals = learned.kind.load(str(made / "pictures"))
+    shuffled = make_start(parse_entry(f"shuffled:{made / 'start'}"), learned, signals, 0)
+    for ours, theirs in zip(shuffled.field.parameters(), learned.field.parameters(), strict=True):
+        assert torch.equal(ours.flatten().sort().values, theirs.flatten().sort().values)
+        assert not torch.equal(ours, theirs)
+    look = learned.kind.observe(learned.kind.standard(signals[0]))["coordinates"].unsqueeze(0)
+    shown = evaluator(learned.field, stacked(learned.field, 1))(look)
+    random, matched, mean = (
+        make_start(parse_entry(t), learned, signals, 0) for t in ("random", f"matched:{made / 'start'}", "mean")
+    )
+    far, near = (
+        float((evaluator(s.field, stacked(s.field, 1))(look) - shown).square().mean()) for s in (random, matched)
+    )
+    assert near < far / 10
+    average = torch.stack([learned.kind.observe(learned.kind.standard(s))["values"] for s in signals]).mean(0)
+    far, near = (
+        float((evaluator(s.field, stacked(s.field, 1))(look)[0] - average).square().mean()) for s in (random, mean)
+    )
+    assert near < far / 10
+
+
+def test_what_cannot_race_is_refused(made: Path, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "start").symlink_to(made / "start")
+    write(tmp_path / "new", range(50, 54))
+    command(*race("start", "vi3nr")).refused(2, "add --start random")
+    command(*race("random", "vi3nr")).refused(2, "name a directory of weightgen metalearn")
+    command(*race("start", "random", "ramdom")).refused(2, "Did you mean 'random'")
+    command(*race("start", "start", "random")).refused(2, "two starts are called 'start'")
+    command(*race("start", "random", "shuffled:")).refused(2, "of which start?")
+    command(*race("new", "random")).refused(2, "no start for fields here")
+    words = ("train", "--task", "fit", "--model", "vit-tiny", "--out", "x")
+    command(*words).refused(2, "fields are not trained like models")

@@ -1,0 +1,174 @@
+"""One piece of a race of fits: the choice of rates of a start, or its fits of all test signals with one seed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from weightgen.checkpoint import hold, publish
+from weightgen.compare.jobs import PATIENCE, TUNING, finished
+from weightgen.compare.runs import Run
+from weightgen.errors import InputError, UsageError, printable
+from weightgen.inr.contenders import Entry, make_start, parse_entry
+from weightgen.inr.fitting import complete, evaluator, fit, stack, stacked
+from weightgen.inr.search import recommend
+from weightgen.inr.signals.files import splits
+from weightgen.inr.signals.kind import Signal
+from weightgen.inr.start import Recommended, Start, load_start
+from weightgen.models.jsonfile import read_json
+from weightgen.preparation import set_threads
+from weightgen.recipe import CompareRecipe
+
+BUDGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+TUNED = 6  # signals that rates are chosen on
+SHOWN, SHOWN_AT, SIDE = 3, (0, 1, 2, 5, 20), 96  # signals that are drawn, after which steps, and their size
+
+
+@dataclass(frozen=True)
+class FieldJob:
+    """The choice of a start's rates (no seed), or its fits with one."""
+
+    start: int
+    seed: int | None
+    steps: int
+
+    def directory(self, out: Path, entry: Entry) -> Path:
+        """Return where it is published."""
+        folder = "".join(c if c.isalnum() or c in "-_." else "-" for c in entry.name)
+        where = out / ("trials" if self.seed is None else "runs") / f"{self.start + 1:02d}-{folder}"
+        return where / ("rates" if self.seed is None else f"seed-{self.seed}")
+
+
+@dataclass(frozen=True)
+class FieldSetup:
+    """What all jobs of a race of fits share."""
+
+    entries: list[Entry]
+    model: Start
+    """The first learned start: what it says of fields and signals holds for all."""
+    tune: list[Signal]
+    test: list[Signal]
+    budgets: tuple[int, ...]
+
+
+def set_up(recipe: CompareRecipe) -> FieldSetup:
+    """Open the starts and the signals, once; raises WeightgenError where they do not fit together."""
+    return _set_up(recipe.model_dump_json())
+
+
+@lru_cache(maxsize=1)
+def _set_up(text: str) -> FieldSetup:
+    recipe = CompareRecipe.model_validate_json(text)
+    set_threads(recipe)
+    entries = [parse_entry(t) for t in recipe.start]
+    names = [e.name for e in entries]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise UsageError(f"two starts are called '{printable(twice)}': name one, as in other=DIRECTORY")
+    learned = [e for e in entries if e.directory]
+    if not learned:
+        raise UsageError("no start says what the fields and signals are: name a directory of weightgen metalearn")
+    starts = [load_start(Path(e.directory).expanduser()) for e in learned]
+    for entry, start in zip(learned[1:], starts[1:], strict=True):
+        if start.kind.name != starts[0].kind.name or start.kind.outputs != starts[0].kind.outputs:
+            raise UsageError(
+                f"{printable(entry.text)} is for {start.kind.name} signals of {start.kind.outputs} values, "
+                f"{printable(learned[0].text)} for {starts[0].kind.name} signals of {starts[0].kind.outputs}"
+            )
+    tune, test = _signals(recipe.data, starts[0])
+    budgets = tuple(sorted({b for b in BUDGETS if b < recipe.steps} | {recipe.steps}))
+    return FieldSetup(entries, starts[0], tune, test, budgets)
+
+
+def _signals(data: str, model: Start) -> tuple[list[Signal], list[Signal]]:
+    folders = splits(data)
+    found = model.kind.load(folders.get("train", data))
+    order = [found[i] for i in np.random.default_rng(0).permutation(len(found))]
+    count = min(TUNED, len(order) // 2)
+    test = model.kind.load(folders["test"]) if "test" in folders else order[count:]
+    if not count or not test:
+        raise InputError(f"{printable(data)}: a race needs signals to choose rates by and others to fit: at least 2")
+    return order[:count], [model.kind.standard(s) for s in test]
+
+
+def carry_out_fits(recipe: CompareRecipe, job: FieldJob, out: Path, step_done: Callable[[int], None]) -> Path:
+    """Choose a start's rates, or fit the test signals, and publish what came of it."""
+    setup = set_up(recipe)
+    entry = setup.entries[job.start]
+    target = job.directory(out, entry)
+    if finished(target):
+        return target
+    seed = recipe.seed + (TUNING if job.seed is None else job.seed)
+    start = make_start(entry, setup.model, setup.tune, seed)
+    with hold(target.with_name(target.name + ".training"), patience=PATIENCE), publish(target, force=True) as staged:
+        if job.seed is None:
+            found = recommend(start, setup.tune, setup.budgets, recipe.lr_trials, seed)
+            told = {str(b): r.model_dump() for b, r in found.items()}
+            (staged.path / "recommended.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        else:
+            recommended = read_rates(FieldJob(job.start, None, job.steps).directory(out, entry))
+            _fit_all(start, setup, recommended, staged.path)
+        staged.manifest.update(stage="compare", recipe_hash=recipe.hash)
+    step_done(job.steps)
+    target.with_name(target.name + ".training").rmdir()
+    return target
+
+
+def read_rates(directory: Path) -> dict[int, Recommended]:
+    """Return what a start's trials recommend, by budget."""
+    told = read_json(directory / "recommended.json")
+    return {int(b): Recommended.model_validate(r) for b, r in told.items()}
+
+
+def _fit_all(start: Start, setup: FieldSetup, recommended: dict[int, Recommended], directory: Path) -> None:
+    """Fit every test signal once for each budget, with the settings that are best for it."""
+    device = next(start.field.parameters()).device
+    curve = np.zeros((len(setup.budgets) + 1, len(setup.test)), np.float32)
+    began = time.perf_counter()
+    kind = start.kind
+    for i, signal in enumerate(setup.test):
+        judged = stack([kind.judged(signal)], device)
+        if i < SHOWN and kind.suffix == ".png":
+            pixels = judged["values"][0].reshape(*kind.shape(signal), -1)
+            kind.save(np.asarray(pixels.cpu()), directory / f"signal-{i}.png", kind.shape(signal))
+        parts = complete(kind, [signal], device)
+        for row, budget in enumerate((0, *setup.budgets)):
+            how = recommended.get(budget, recommended[setup.budgets[0]])
+            run = fit(
+                start.field,
+                kind,
+                stacked(start.field, 1),
+                parts,
+                min(budget, how.steps),
+                how.adaptation,
+                start.rates,
+                judge=partial(kind.score, batch=judged),
+            )
+            curve[row, i] = run.final[0]
+            if i < SHOWN and budget in SHOWN_AT and kind.suffix == ".png":
+                drawn = kind.render(evaluator(start.field, run.tensors), kind.shape(signal), SIDE)
+                kind.save(drawn, directory / f"signal-{i}-step-{budget}.png", kind.shape(signal))
+    result = {"marks": [0, *setup.budgets], "seconds": time.perf_counter() - began}
+    (directory / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    np.save(directory / "curve.npy", curve, allow_pickle=False)
+
+
+def read_fits(directory: Path, name: str, seed: int, rate: float, flops: float) -> Run:
+    """Return a finished run; its test scores are those at the end of its curve, which nothing was chosen by."""
+    found = read_json(directory / "result.json")
+    curve = np.load(directory / "curve.npy", allow_pickle=False)
+    lowest = np.nanmin(np.where(np.isfinite(curve), curve, np.nan))
+    curve = np.where(np.isfinite(curve), curve, lowest)
+    return Run(name, seed, rate, np.array(found["marks"]), curve, curve[-1], found["seconds"], flops)
+
+
+def flops_of_fit(start: Start, signals: list[Signal], steps: int) -> float:
+    """Return the operations of fitting all signals once: a gradient costs three times the products of a pass."""
+    products = sum(p.numel() for n, p in start.field.named_parameters() if n.endswith("weight"))
+    return float(3 * 2 * products * steps * sum(start.kind.count(s) for s in signals))
