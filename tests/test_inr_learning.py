@@ -60,7 +60,7 @@ def unrolled(made: MetaLearner, parts: dict[str, Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("psnr", [False, True])
 def test_maml_is_the_gradient_through_all_steps(psnr: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weightgen.inr.learner.chunks", lambda batch: chunks(batch, 6))  # 3 points of each task
+    monkeypatch.setattr("weightgen.inr.by_hand.ROWS", 3)
     made, parts = learner("maml", psnr=psnr), looks()
     made({"steps": parts}).mean().backward()
     found = {n: p.grad.clone() for n, p in made.named_parameters() if p.grad is not None}
@@ -151,8 +151,13 @@ def autograd(field: Field) -> Autograd:
 
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("layers", [0, 1, 3])
-def test_derivatives_in_chunks_are_those_of_the_whole(name: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_derivatives_in_chunks_are_those_of_the_whole(
+    name: str, layers: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("weightgen.inr.by_hand.ROWS", 2)
+    monkeypatch.setattr("weightgen.inr.by_hand._workers", lambda like: threads)
+    monkeypatch.setattr("weightgen.inr.derivatives.CHUNK", 6)
     arguments = {**SMALL, "hidden_layers": layers, "offset": 0.5, "frequency": 5.0, "spread": 2.0}
     field = Field(field_config(name, arguments), 0).double()
     look = {n: v[:, 0] for n, v in looks().items()}

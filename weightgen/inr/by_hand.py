@@ -6,14 +6,16 @@ Backpropagation, and for Hessian-vector products Pearlmutter's R-operator (1994)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor
 
 from weightgen.inr.config import FieldConfig
-from weightgen.inr.derivatives import Derivatives, Parts
+from weightgen.inr.derivatives import Batch, Derivatives, Parts
 from weightgen.inr.field import Field, Tensors, encode
 from weightgen.inr.signals.kind import Kind
 
@@ -46,29 +48,39 @@ class ByHand(Derivatives):
         return plain and field.config.activation in ACTIVATIONS and field.config.output == "linear"
 
     def gradient(self, tensors: Tensors, parts: Parts) -> tuple[Tensor, dict[str, Tensor]]:
-        total = {n: torch.zeros(t.shape, dtype=t.dtype, device=t.device) for n, t in tensors.items()}
-        first = next(iter(total.values()))
-        losses = torch.zeros(len(first), dtype=first.dtype, device=first.device)
-        with torch.no_grad():
-            for task, x, y, weight in _rows(parts):
-                own, into = _of(tensors, task), _of(total, task)
-                passed = self._forward(own, x)
-                difference = self._output(own, passed) - y
-                losses[task] += difference.square().mean() * weight
-                delta = difference * (2 * weight / difference.numel())
-                for layer in reversed(range(len(passed.inputs))):
-                    into[f"net.{layer}.weight"].addmm_(delta.T, passed.inputs[layer])
-                    into[f"net.{layer}.bias"].add_(delta.sum(0))
-                    if layer:
-                        delta = torch.mm(delta, own[f"net.{layer}.weight"]).mul_(passed.slopes[layer - 1])
-        return losses, total
+        first = next(iter(tensors.values()))
+        workers = _workers(first)
+        totals = [_zeros(tensors) for _ in range(workers)]
+        losses = torch.zeros(workers, len(first), dtype=first.dtype, device=first.device)
+
+        def work(worker: int, task: int, x: Tensor, y: Tensor, weight: float) -> None:
+            own, into = _of(tensors, task), _of(totals[worker], task)
+            losses[worker, task] += self._gradient(own, into, x, y, weight)
+
+        _spread(parts, workers, work)
+        return losses.sum(0), _summed(totals)
 
     def hessian_vector(self, tensors: Tensors, parts: Parts, vector: Tensors) -> dict[str, Tensor]:
-        total = {n: torch.zeros(t.shape, dtype=t.dtype, device=t.device) for n, t in tensors.items()}
-        with torch.no_grad():
-            for task, x, y, weight in _rows(parts):
-                self._product(_of(tensors, task), _of(vector, task), _of(total, task), x, y, weight)
-        return total
+        workers = _workers(next(iter(tensors.values())))
+        totals = [_zeros(tensors) for _ in range(workers)]
+
+        def work(worker: int, task: int, x: Tensor, y: Tensor, weight: float) -> None:
+            self._product(_of(tensors, task), _of(vector, task), _of(totals[worker], task), x, y, weight)
+
+        _spread(parts, workers, work)
+        return _summed(totals)
+
+    def _gradient(self, own: Tensors, into: Mapping[str, Tensor], x: Tensor, y: Tensor, weight: float) -> Tensor:
+        """Add the gradient of `weight` times the mean squared error over some points; return that loss."""
+        passed = self._forward(own, x)
+        difference = self._output(own, passed) - y
+        delta = difference * (2 * weight / difference.numel())
+        for layer in reversed(range(len(passed.inputs))):
+            into[f"net.{layer}.weight"].addmm_(delta.T, passed.inputs[layer])
+            into[f"net.{layer}.bias"].add_(delta.sum(0))
+            if layer:
+                delta = torch.mm(delta, own[f"net.{layer}.weight"]).mul_(passed.slopes[layer - 1])
+        return difference.square().mean() * weight
 
     def _product(
         self, own: Tensors, along: Tensors, into: Mapping[str, Tensor], x: Tensor, y: Tensor, weight: float
@@ -140,15 +152,58 @@ def activated(config: FieldConfig, omega: float, z: Tensor, bends: bool) -> tupl
     return torch.relu(z), (z > 0).to(z.dtype), torch.zeros_like(z) if bends else None
 
 
-def _rows(parts: Parts) -> Iterator[tuple[int, Tensor, Tensor, float]]:
-    """Yield (task, coordinates, values, share of the task's mean) in pieces that fit into the cache."""
-    for part, share in parts:
-        coordinates, values = part["coordinates"], part["values"]
-        count = coordinates.shape[1]
-        for task in range(len(coordinates)):
-            for first in range(0, count, ROWS):
-                x, y = coordinates[task, first : first + ROWS], values[task, first : first + ROWS]
-                yield task, x, y, share * len(x) / count
+Piece = tuple[int, Tensor, Tensor, float]
+"""Task, coordinates (N, inputs), values (N, outputs), and their share of the task's mean."""
+
+
+def _pieces(part: Batch, share: float) -> Iterator[Piece]:
+    """Yield pieces that fit into the cache."""
+    coordinates, values = part["coordinates"], part["values"]
+    count = coordinates.shape[1]
+    for task in range(len(coordinates)):
+        for first in range(0, count, ROWS):
+            x, y = coordinates[task, first : first + ROWS], values[task, first : first + ROWS]
+            yield task, x, y, share * len(x) / count
+
+
+def _workers(like: Tensor) -> int:
+    return torch.get_num_threads() if like.device.type == "cpu" else 1
+
+
+def _spread(parts: Parts, workers: int, work: Callable[[int, int, Tensor, Tensor, float], None]) -> None:
+    """Do the work of all pieces on threads of one core each: products of this size are too small to share among cores.
+
+    Which worker gets which piece depends on their number alone, so sums come out the same every time.
+    """
+
+    def some(worker: int, pieces: list[Piece]) -> None:
+        with torch.no_grad():  # holds for one thread
+            for piece in pieces[worker::workers]:
+                work(worker, *piece)
+
+    if workers == 1:
+        for part, share in parts:
+            some(0, list(_pieces(part, share)))
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            for part, share in parts:
+                list(pool.map(some, range(workers), repeat(list(_pieces(part, share)))))
+    finally:
+        torch.set_num_threads(workers)
+
+
+def _zeros(tensors: Tensors) -> dict[str, Tensor]:
+    return {n: torch.zeros(t.shape, dtype=t.dtype, device=t.device) for n, t in tensors.items()}
+
+
+def _summed(totals: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    first, *others = totals
+    for other in others:
+        for name, value in first.items():
+            value.add_(other[name])
+    return first
 
 
 def _of(tensors: Tensors, task: int) -> dict[str, Tensor]:

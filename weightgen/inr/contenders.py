@@ -13,7 +13,7 @@ from torch import Tensor
 from weightgen.errors import UsageError, did_you_mean, printable
 from weightgen.inits.vi3nr import vi3nr_
 from weightgen.inits.winner import winner_, winner_strengths
-from weightgen.inr.derivatives import Parts, chunks
+from weightgen.inr.derivatives import Parts
 from weightgen.inr.field import Field
 from weightgen.inr.fitting import Adaptation, evaluator, fit, stack, stacked
 from weightgen.inr.signals.kind import Kind, Signal
@@ -116,7 +116,7 @@ def average(field: Field, kind: Kind, signals: Sequence[Signal], seed: int) -> N
     def parts() -> Parts:
         signal = kind.standard(signals[int(torch.randint(len(signals), (), generator=generator))])
         which = torch.randint(kind.count(signal), (POINTS,), generator=generator)
-        return chunks(stack([kind.observe(signal, which, generator)]))
+        return [(stack([kind.observe(signal, which, generator)]), 1.0)]
 
     _fit(field, kind, parts)
 
@@ -130,7 +130,7 @@ def imitate(field: Field, learned: Start, signals: Sequence[Signal], seed: int) 
         signal = kind.standard(signals[0])
         which = torch.randint(kind.count(signal), (POINTS,), generator=generator)
         look = stack([kind.observe(signal, which, generator)])
-        return chunks({**look, "values": kind.predict(shown, look)})
+        return [({**look, "values": kind.predict(shown, look)}, 1.0)]
 
     _fit(field, kind, parts)
 

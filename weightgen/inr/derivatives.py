@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from weightgen.inr.field import Tensors
 
 CHUNK = 4096
-"""Observations at a time, over all tasks: the activations of 256 columns then stay in a core's cache."""
+"""Points at a time, over all tasks, where gradients are kept: activations of 256 columns then stay in a cache."""
 Batch = dict[str, Tensor]
 """Observations of T tasks by name, (T, M, ...): dimension 1 counts observations."""
 Loss = Callable[[Tensors, Batch], Tensor]
@@ -25,10 +26,10 @@ def observations(batch: Batch) -> int:
     return next(iter(batch.values())).shape[1]
 
 
-def chunks(batch: Batch, size: int = CHUNK) -> Parts:
-    """Yield parts of at most `size` observations over all tasks."""
-    count = observations(batch)
-    size = max(1, size // len(next(iter(batch.values()))))
+def chunks(batch: Batch, points: int | None = None) -> Parts:
+    """Yield parts that evaluate at most `points` points (CHUNK by default) over all tasks, an observation at least."""
+    tasks, count, *each = batch["coordinates"].shape[:-1]
+    size = max(1, (points or CHUNK) // (tasks * math.prod(each)))
     for first in range(0, count, size):
         part = {name: values[:, first : first + size] for name, values in batch.items()}
         yield part, observations(part) / count
@@ -57,7 +58,7 @@ class Autograd(Derivatives):
             leaves = {name: tensor.detach().requires_grad_() for name, tensor in tensors.items()}
             total: list[Tensor] = []
             losses = torch.zeros(())
-            for part, share in parts:
+            for part, share in _small(parts):
                 found = self.loss(leaves, part) * share
                 # Tasks share nothing, so the gradient of the sum holds each task's own.
                 grads = torch.autograd.grad(found.sum(), list(leaves.values()))
@@ -77,3 +78,9 @@ class Autograd(Derivatives):
                 second = torch.autograd.grad(along, list(leaves.values()), materialize_grads=True)
                 total = [a.add_(b) for a, b in zip(total, second, strict=True)] if total else list(second)
         return dict(zip(leaves, total, strict=True))
+
+
+def _small(parts: Parts) -> Parts:
+    for part, share in parts:
+        for chunk, portion in chunks(part):
+            yield chunk, share * portion

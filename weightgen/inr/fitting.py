@@ -13,10 +13,11 @@ from torch import Tensor
 
 from weightgen.inr.by_hand import ByHand
 from weightgen.inr.config import Strict
-from weightgen.inr.derivatives import CHUNK, Autograd, Batch, Derivatives, Parts, chunks
+from weightgen.inr.derivatives import Autograd, Batch, Derivatives, Parts
 from weightgen.inr.field import Field, Tensors
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 
+LOADED = 1 << 15  # observations in memory at a time, over all tasks, of signals that may be larger than it
 EVALUATED = 1 << 16  # points at a time, over all tasks, where no gradient is kept
 
 
@@ -76,7 +77,7 @@ def stacked(field: Field, tasks: int) -> dict[str, Tensor]:
 
 def complete(kind: Kind, signals: Sequence[Signal], device: torch.device) -> Callable[[], Parts]:
     """Return what gives all observations of signals of equal size, chunk by chunk, made anew at every step."""
-    count, size = kind.count(signals[0]), max(1, CHUNK // len(signals))
+    count, size = kind.count(signals[0]), max(1, LOADED // len(signals))
 
     def parts() -> Parts:
         for first in range(0, count, size):
@@ -95,7 +96,7 @@ def some(kind: Kind, signals: Sequence[Signal], points: int, seed: int, device: 
         for signal in signals:
             which = torch.randint(kind.count(signal), (points,), generator=generator)
             looks.append(kind.observe(signal, which, generator))
-        return chunks(stack(looks, device))
+        return [(stack(looks, device), 1.0)]
 
     return parts
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from weightgen.inr.derivatives import Batch, Derivatives, chunks
+from weightgen.inr.derivatives import Batch, Derivatives, Parts
 from weightgen.inr.field import Field, Tensors
 from weightgen.inr.fitting import derivatives_of, evaluator, stacked
 from weightgen.inr.signals.kind import Kind
@@ -52,10 +52,10 @@ class MetaLearner(torch.nn.Module):
         start: Tensors = stacked(self.field, len(next(iter(parts.values()))))
         tensors = start
         for step in range(self.inner.steps):
-            _, grads = derivatives.gradient(tensors, chunks(_part(parts, step)))
+            _, grads = derivatives.gradient(tensors, _part(parts, step))
             path.append((tensors, grads))
             tensors = self.moved(tensors, grads, step)
-        losses, outer = derivatives.gradient(tensors, chunks(_part(parts, self.inner.steps)))
+        losses, outer = derivatives.gradient(tensors, _part(parts, self.inner.steps))
         weights = 1 / losses.clamp_min(1e-8) if self.psnr else torch.ones_like(losses)
         if self.algorithm == "reptile":
             outer = {n: start[n] - tensors[n] for n in tensors}
@@ -73,7 +73,7 @@ class MetaLearner(torch.nn.Module):
         """Return the kind's metric after the inner steps, (T,)."""
         tensors: Tensors = stacked(self.field, len(next(iter(fitted.values()))))
         for step in range(self.inner.steps):
-            tensors = self.moved(tensors, self.derivatives().gradient(tensors, chunks(fitted))[1], step)
+            tensors = self.moved(tensors, self.derivatives().gradient(tensors, [(fitted, 1.0)])[1], step)
         return self.kind.score(evaluator(self.field, tensors), judged)
 
     def moved(self, tensors: Tensors, grads: Tensors, step: int) -> Tensors:
@@ -94,14 +94,14 @@ class MetaLearner(torch.nn.Module):
             changes.append(-rates * torch.stack([(outer[n] * grads[n]).sum() for n in names]))
             if self.algorithm == "maml":
                 scaled = {n: outer[n] * r for n, r in zip(names, rates, strict=True)}
-                bent = derivatives.hessian_vector(tensors, chunks(_part(parts, step)), scaled)
+                bent = derivatives.hessian_vector(tensors, _part(parts, step), scaled)
                 outer = {n: outer[n] - bent[n] for n in names}
         found = torch.stack(changes[::-1]) if changes else torch.zeros_like(self.log_rates)
         return outer, found
 
 
-def _part(batch: Batch, step: int) -> Batch:
-    return {name: values[:, step] for name, values in batch.items()}
+def _part(batch: Batch, step: int) -> Parts:
+    return [({name: values[:, step] for name, values in batch.items()}, 1.0)]
 
 
 def _as(weights: Tensor, like: Tensor) -> Tensor:

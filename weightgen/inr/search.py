@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 import torch
 
-from weightgen.inr.derivatives import CHUNK
 from weightgen.inr.fitting import Adaptation, Fitted, fit, some, stacked
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 from weightgen.inr.start import Recommended, Start
 
 BUDGETS = (1, 2, 5, 10, 50, 200)
 LONG = 50  # steps from which a budget gets a third of the trials: they are what the search spends its time on
+POINTS = 4096  # observations of a signal that a step of a trial looks at
 JUDGED = 8192  # points of a signal that a trial is judged on
 
 
@@ -102,7 +102,7 @@ def _curve(start: Start, signals: Sequence[Signal], adaptation: Adaptation, budg
     scores: dict[int, list[float]] = {m: [] for m in marks}
     for signal in signals:
         whole = start.kind.standard(signal)
-        parts = some(start.kind, [whole], min(CHUNK, start.kind.count(whole)), seed, device)
+        parts = some(start.kind, [whole], min(POINTS, start.kind.count(whole)), seed, device)
         run: Fitted = fit(
             start.field,
             start.kind,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from weightgen.inr.derivatives import Batch, chunks
+from weightgen.inr.derivatives import Batch
 from weightgen.inr.field import Field, Layer
 from weightgen.inr.fitting import Adaptation, evaluator, fit, stacked
 from weightgen.inr.signals.kind import Kind
@@ -41,5 +41,5 @@ class Strainer(torch.nn.Module):
     def _score(self, fitted: Batch, judged: Batch) -> Tensor:
         tasks = len(next(iter(fitted.values())))
         adaptation = Adaptation(optimizer="adam", rate=self.rate)
-        run = fit(self.field, self.kind, stacked(self.field, tasks), lambda: chunks(fitted), self.steps, adaptation)
+        run = fit(self.field, self.kind, stacked(self.field, tasks), lambda: [(fitted, 1.0)], self.steps, adaptation)
         return self.kind.score(evaluator(self.field, run.tensors), judged)
