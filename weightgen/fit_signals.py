@@ -7,10 +7,11 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,8 @@ import torch
 from weightgen.checkpoint import check_target, publish, write_file
 from weightgen.errors import UsageError, printable
 from weightgen.inr.fits import Fits, FittedSignal, joined
-from weightgen.inr.fitting import Adaptation, Fitted, complete, evaluator, fit, some, stack, stacked
+from weightgen.inr.fitting import Adaptation, Fitted, evaluator, fit, observed, stack, stacked
+from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Start, load_start
 from weightgen.preparation import versions
@@ -50,7 +52,7 @@ def fit_signals(recipe: FitRecipe, *, force: bool = False, progress: Progress | 
     if out is not None:
         check_target(out.resolve(), force)
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
-    start = load_start(Path(recipe.start).expanduser())
+    start = _with_conventions(load_start(Path(recipe.start).expanduser()), recipe.signal_args)
     adaptation = adaptation_of(recipe, start)
     signals = start.kind.load(recipe.data)
     _check_render(recipe, start, len(signals))
@@ -85,6 +87,12 @@ def adaptation_of(recipe: FitRecipe, start: Start) -> Adaptation:
     return Adaptation(optimizer=recipe.optimizer, rate=recipe.rate)
 
 
+def _with_conventions(start: Start, changed: Mapping[str, Any]) -> Start:
+    """Return a start whose signals are read by other conventions: fewer views, another crop."""
+    conventions = {**start.kind.config.model_dump(mode="json"), **changed}
+    return replace(start, kind=make_kind(start.kind.name, conventions)) if changed else start
+
+
 def part_of(progress: Progress | None, number: int, total: int) -> Progress | None:
     """Return progress for one of several equal pieces of work."""
     if progress is None:
@@ -110,8 +118,7 @@ def _fit(
 ) -> Fitted:
     kind = start.kind
     device = next(start.field.parameters()).device
-    few = 0 < recipe.points < kind.count(group[0])
-    parts = some(kind, group, recipe.points, recipe.seed, device) if few else complete(kind, group, device)
+    parts = observed(kind, group, recipe.points, recipe.seed, device)
     judged = stack([kind.judged(s) for s in group], device)
     marks = {0, recipe.steps}
     if recipe.curve:

@@ -230,7 +230,10 @@ class FitRecipe(Recipe):
         "recommended", description="As the start recommends for so many steps, or one of torch's with --rate."
     )
     rate: float | None = Field(None, gt=0, description="Of that optimizer.")
-    points: int = Field(0, ge=0, description="Random observations of a signal that one step looks at; 0: all.")
+    points: int = Field(
+        0, ge=0, description="Random observations of a signal that one step looks at; 0: all, of huge signals many."
+    )
+    signal_args: Arguments = Field({}, description="Changes of the start's conventions: key=value,... as in views=4")
     batch_size: int = Field(8, ge=1, description="Signals fitted at a time.")
     render: str | None = Field(None, description="File to draw what was fitted to; a folder for several signals.")
     render_size: int | None = Field(None, ge=1, le=1 << 14, description="Of the longest side, instead of its own.")

@@ -16,7 +16,7 @@ from weightgen.compare.jobs import PATIENCE, TUNING, finished
 from weightgen.compare.runs import Run
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.inr.contenders import Entry, make_start, parse_entry
-from weightgen.inr.fitting import complete, evaluator, fit, stack, stacked
+from weightgen.inr.fitting import evaluator, fit, observed, stack, stacked
 from weightgen.inr.search import recommend
 from weightgen.inr.signals.files import splits
 from weightgen.inr.signals.kind import Signal
@@ -134,10 +134,10 @@ def _fit_all(start: Start, setup: FieldSetup, recommended: dict[int, Recommended
     kind = start.kind
     for i, signal in enumerate(setup.test):
         judged = stack([kind.judged(signal)], device)
-        if i < SHOWN and kind.suffix == ".png":
-            pixels = judged["values"][0].reshape(*kind.shape(signal), -1)
-            kind.save(np.asarray(pixels.cpu()), directory / f"signal-{i}.png", kind.shape(signal))
-        parts = complete(kind, [signal], device)
+        itself = kind.itself(signal) if i < SHOWN else None
+        if itself is not None:
+            kind.save(itself, directory / f"signal-{i}.png", kind.shape(signal))
+        parts = observed(kind, [signal], 0, 0, device)
         for row, budget in enumerate((0, *setup.budgets)):
             how = recommended.get(budget, recommended[setup.budgets[0]])
             run = fit(
@@ -151,7 +151,7 @@ def _fit_all(start: Start, setup: FieldSetup, recommended: dict[int, Recommended
                 judge=partial(kind.score, batch=judged),
             )
             curve[row, i] = run.final[0]
-            if i < SHOWN and budget in SHOWN_AT and kind.suffix == ".png":
+            if itself is not None and budget in SHOWN_AT:
                 drawn = kind.render(evaluator(start.field, run.tensors), kind.shape(signal), SIDE)
                 kind.save(drawn, directory / f"signal-{i}-step-{budget}.png", kind.shape(signal))
     result = {"marks": [0, *setup.budgets], "seconds": time.perf_counter() - began}

@@ -64,13 +64,14 @@ class Autograd(Derivatives):
                 grads = torch.autograd.grad(found.sum(), list(leaves.values()))
                 total = [a.add_(b) for a, b in zip(total, grads, strict=True)] if total else list(grads)
                 losses = losses.to(found) + found.detach()
-        return losses, dict(zip(leaves, total, strict=True))
+        # Contiguous, as the weights are: torch's fused Adam takes a gradient's entries in the order they lie in memory.
+        return losses, {n: t.contiguous() for n, t in zip(leaves, total, strict=True)}
 
     def hessian_vector(self, tensors: Tensors, parts: Parts, vector: Tensors) -> dict[str, Tensor]:
         with torch.enable_grad():
             leaves = {name: tensor.detach().requires_grad_() for name, tensor in tensors.items()}
             total: list[Tensor] = []
-            for part, share in parts:
+            for part, share in _small(parts):
                 first = torch.autograd.grad(
                     self.loss(leaves, part).sum() * share, list(leaves.values()), create_graph=True
                 )

@@ -17,7 +17,8 @@ from weightgen.inr.derivatives import Autograd, Batch, Derivatives, Parts
 from weightgen.inr.field import Field, Tensors
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 
-LOADED = 1 << 15  # observations in memory at a time, over all tasks, of signals that may be larger than it
+MANY = 1 << 16  # points of the field that a step evaluates for a signal, where nobody says how many
+LOADED = 1 << 15  # points in memory at a time, over all tasks
 EVALUATED = 1 << 16  # points at a time, over all tasks, where no gradient is kept
 
 
@@ -75,9 +76,22 @@ def stacked(field: Field, tasks: int) -> dict[str, Tensor]:
     return {n: p.detach().expand(tasks, *p.shape) for n, p in field.named_parameters()}
 
 
-def complete(kind: Kind, signals: Sequence[Signal], device: torch.device) -> Callable[[], Parts]:
-    """Return what gives all observations of signals of equal size, chunk by chunk, made anew at every step."""
-    count, size = kind.count(signals[0]), max(1, LOADED // len(signals))
+def observed(
+    kind: Kind, signals: Sequence[Signal], points: int, seed: int, device: torch.device
+) -> Callable[[], Parts]:
+    """Return what gives the observations of signals of equal size, made anew at every step.
+
+    `points` random ones of each signal, others at every step; 0: all, or, of signals that ask for more than MANY points
+    of the field, as many random ones as evaluate those.
+    """
+    count = kind.count(signals[0])
+    few = points or max(1, min(count, MANY * count // kind.points(signals[0])))
+    return _some(kind, signals, few, seed, device) if few < count else _complete(kind, signals, device)
+
+
+def _complete(kind: Kind, signals: Sequence[Signal], device: torch.device) -> Callable[[], Parts]:
+    count = kind.count(signals[0])
+    size = max(1, LOADED * count // (kind.points(signals[0]) * len(signals)))
 
     def parts() -> Parts:
         for first in range(0, count, size):
@@ -87,14 +101,13 @@ def complete(kind: Kind, signals: Sequence[Signal], device: torch.device) -> Cal
     return parts
 
 
-def some(kind: Kind, signals: Sequence[Signal], points: int, seed: int, device: torch.device) -> Callable[[], Parts]:
-    """Return what gives `points` random observations of each signal, others at every step."""
+def _some(kind: Kind, signals: Sequence[Signal], few: int, seed: int, device: torch.device) -> Callable[[], Parts]:
     generator = torch.Generator().manual_seed(seed)
 
     def parts() -> Parts:
         looks = []
         for signal in signals:
-            which = torch.randint(kind.count(signal), (points,), generator=generator)
+            which = torch.randint(kind.count(signal), (few,), generator=generator)
             looks.append(kind.observe(signal, which, generator))
         return [(stack(looks, device), 1.0)]
 

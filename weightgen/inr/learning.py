@@ -11,7 +11,7 @@ from torch import Tensor
 from weightgen.errors import UsageError
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.field import Field
-from weightgen.inr.fitting import stack
+from weightgen.inr.fitting import MANY, stack
 from weightgen.inr.learner import MetaLearner
 from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.inr.strainer import Strainer
@@ -50,17 +50,20 @@ class MetaTask(Task):
         if draws is None:
             (item,) = items
             signal = self.kind.standard(self.signals[split][item])
-            return {"fitted": stack([self.kind.observe(signal)]), "judged": stack([self.kind.judged(signal)])}
-        tasks = []
-        for item, draw in zip(items, draws, strict=True):
-            generator = torch.Generator().manual_seed(draw)
-            signal = self.kind.augmented(self.signals[split][item], generator)
             count = self.kind.count(signal)
-            points = min(self.points, count) if self.points else count
-            looks = [
-                self.kind.observe(signal, _some(count, points, generator), generator) for _ in range(self.steps + 1)
-            ]
-            tasks.append(stack(looks))
+            few, which = MANY * count // self.kind.points(signal), None
+            if few < count:  # a volume's rays, as a fit of so few steps would look at them
+                which = torch.randint(count, (few,), generator=torch.Generator().manual_seed(0))
+            fitted, judged = self.kind.observe(signal, which), self.kind.judged(signal)
+            return {"fitted": stack([fitted]), "judged": stack([judged])}
+        generators = [torch.Generator().manual_seed(draw) for draw in draws]
+        found = [self.kind.augmented(self.signals[split][i], g) for i, g in zip(items, generators, strict=True)]
+        largest = max(self.kind.count(s) for s in found)
+        points = min(self.points, largest) if self.points else largest
+        tasks = []
+        for signal, generator in zip(found, generators, strict=True):
+            whiches = [_some(self.kind.count(signal), points, generator) for _ in range(self.steps + 1)]
+            tasks.append(stack([self.kind.observe(signal, which, generator) for which in whiches]))
         numbers = torch.tensor(items).unsqueeze(1)
         return {"steps": stack(tasks), "items": {"item": numbers}}
 
@@ -107,4 +110,5 @@ def field_of(model: torch.nn.Module) -> Field:
 
 
 def _some(count: int, points: int, generator: torch.Generator) -> Tensor:
-    return torch.arange(count) if points == count else torch.randperm(count, generator=generator)[:points]
+    """Return which observations to look at: some at random, or all of a signal that has no more, over and over."""
+    return torch.randperm(count, generator=generator)[:points] if points < count else torch.arange(points) % count

@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 import torch
 
-from weightgen.inr.fitting import Adaptation, Fitted, fit, some, stacked
+from weightgen.inr.fitting import Adaptation, Fitted, fit, observed, stacked
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 from weightgen.inr.start import Recommended, Start
 
 BUDGETS = (1, 2, 5, 10, 50, 200)
 LONG = 50  # steps from which a budget gets a third of the trials: they are what the search spends its time on
-POINTS = 4096  # observations of a signal that a step of a trial looks at
+POINTS = 8192  # points of the field that a step of a long trial evaluates for a signal
 JUDGED = 8192  # points of a signal that a trial is judged on
 
 
@@ -31,8 +31,8 @@ def recommend(
 
     Hendryx et al. 2019 choose the test-time rate and the number of steps on held-out tasks; here the choice is made
     for each budget by tree-structured Parzen estimators (Bergstra et al. 2011, optuna's): the factor of the learned
-    rates and how many steps use them, then SGD or Adam and its rate. A trial looks at some thousand points of each
-    signal a step, which ranks rates as all points do.
+    rates and how many steps use them, their momentum, then SGD or Adam and its rate. Long trials look at some thousand
+    observations of each signal a step.
     """
     import optuna
 
@@ -102,7 +102,9 @@ def _curve(start: Start, signals: Sequence[Signal], adaptation: Adaptation, budg
     scores: dict[int, list[float]] = {m: [] for m in marks}
     for signal in signals:
         whole = start.kind.standard(signal)
-        parts = some(start.kind, [whole], min(POINTS, start.kind.count(whole)), seed, device)
+        # Few steps want all observations: what they can reach depends on how many there are.
+        few = POINTS * start.kind.count(whole) // start.kind.points(whole) if budget >= LONG else 0
+        parts = observed(start.kind, [whole], few, seed, device)
         run: Fitted = fit(
             start.field,
             start.kind,

@@ -107,6 +107,9 @@ class Images(Kind):
         (top, left), (height, width) = corner, (self.crop or n for n in pixels.shape[:2])
         return pixels[top : top + height, left : left + width]
 
+    def itself(self, signal: Signal) -> np.ndarray:
+        return np.asarray(signal.data.float() / 255)
+
     def shape(self, signal: Signal) -> list[int]:
         return list(signal.data.shape[:2])
 

@@ -77,6 +77,14 @@ class Kind(ABC):
             return self.observe(signal)
         return self.observe(signal, torch.randint(count, (JUDGED,), generator=torch.Generator().manual_seed(0)))
 
+    def itself(self, signal: Signal) -> Any | None:
+        """Return a signal as `render` would draw a perfect fit of it; None where no picture shows it."""
+        return None
+
+    def points(self, signal: Signal) -> int:
+        """Return at how many points the field is evaluated for all observations: one each, or all along a ray."""
+        return self.count(signal)
+
     def augmented(self, signal: Signal, generator: torch.Generator) -> Signal:
         """Return a random variant of a training signal."""
         return signal

@@ -1,0 +1,186 @@
+"""Audio as signals: files, coordinates, scores, and what is refused."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tests.fields import agree_in_parts, fitted, refused, small_field
+from weightgen.errors import InputError, UsageError
+from weightgen.inr.signals import audio, make_kind
+from weightgen.inr.signals.audio import Audio, AudioConfig
+from weightgen.inr.signals.kind import Signal
+
+
+def tone(count: int, cycles: float = 4, size: float = 0.5) -> np.ndarray:
+    return size * np.sin(2 * np.pi * cycles * (np.arange(count) + 0.5) / count)
+
+
+def write(path: Path, samples: np.ndarray, rate: int = 8000, subtype: str = "PCM_16") -> Path:
+    soundfile.write(path, samples, rate, subtype=subtype)
+    return path
+
+
+def kind(**conventions: object) -> Audio:
+    found = make_kind("audio", {"rate": 8000, "length": 256, **conventions})
+    assert isinstance(found, Audio)
+    return found
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_is_saved_is_what_was_read(tmp_path: Path, suffix: str, channels: int) -> None:
+    steps = np.random.default_rng(0).integers(-32768, 32768, (100, channels))
+    write(tmp_path / f"a{suffix}", steps.astype(np.int16))
+    one = kind(channels=channels)
+    (signal,) = one.load(str(tmp_path))
+    assert signal.name == "a"
+    assert torch.equal(signal.data, torch.from_numpy(steps / 32768).float())
+    one.save(signal.data.numpy(), tmp_path / f"b{suffix}", one.shape(signal))
+    found, rate = soundfile.read(tmp_path / f"b{suffix}", dtype="int16", always_2d=True)
+    assert rate == 8000
+    assert np.array_equal(found, steps)
+    assert soundfile.info(tmp_path / f"b{suffix}").subtype == "PCM_16"
+
+
+def test_conventions_are_those_of_the_files(tmp_path: Path) -> None:
+    for name in "abc":
+        write(tmp_path / f"{name}.wav", np.stack([tone(50)] * 2, 1), 22050)
+    assert Audio.conventions(str(tmp_path), {"length": 9}) == {"channels": 2, "rate": 22050, "length": 9}
+    write(tmp_path / "d.wav", tone(50), 22050)
+    refused(InputError, lambda: Audio.conventions(str(tmp_path), {}), "a.wav has 2 channels, d.wav has 1")
+    assert Audio.conventions(str(tmp_path), {"channels": 1})["channels"] == 1
+    write(tmp_path / "d.wav", np.stack([tone(50)] * 2, 1), 16000)
+    refused(InputError, lambda: Audio.conventions(str(tmp_path), {}), "a.wav has 22050", "d.wav has 16000")
+
+
+def test_the_range_covers_the_length_and_clips_are_centred() -> None:
+    one = kind(length=8)
+    short, full, long = (Signal("x", torch.arange(n).float().unsqueeze(1) / 20) for n in (4, 8, 16))
+    assert one.observe(full)["coordinates"][:, 0].tolist() == [-0.875 + 0.25 * i for i in range(8)]
+    assert one.observe(short)["coordinates"][:, 0].tolist() == [-0.375, -0.125, 0.125, 0.375]
+    assert one.observe(long)["coordinates"][[0, -1], 0].tolist() == [-0.9375, 0.9375]
+    which = torch.tensor([3, 0, 3])
+    some, every = one.observe(long, which), one.observe(long)
+    assert all(torch.equal(some[n], every[n][which]) for n in ("coordinates", "values"))
+    assert one.standard(long).data[:, 0].tolist() == long.data[4:12, 0].tolist()
+    assert one.standard(short).data is not None
+    assert torch.equal(one.standard(short).data, short.data)
+
+
+def test_random_windows_reach_every_place_and_nothing_else() -> None:
+    one = kind(length=8)
+    long = Signal("x", torch.arange(11).float().unsqueeze(1))
+    starts = set()
+    for seed in range(60):
+        window = one.augmented(long, torch.Generator().manual_seed(seed)).data[:, 0].tolist()
+        again = one.augmented(long, torch.Generator().manual_seed(seed)).data[:, 0].tolist()
+        assert window == again == [window[0] + i for i in range(8)]
+        starts.add(window[0])
+    assert starts == {0, 1, 2, 3}
+
+
+def test_psnr_has_the_peak_that_the_config_says() -> None:
+    batch = {"coordinates": torch.zeros(2, 10, 1), "values": torch.zeros(2, 10, 1)}
+    wrong = lambda x: torch.full((*x.shape[:2], 1), 0.1)  # noqa: E731
+    assert kind().score(wrong, batch).tolist() == pytest.approx([20.0, 20.0], abs=1e-4)
+    assert kind(peak=2).score(wrong, batch).tolist() == pytest.approx([26.0206] * 2, abs=1e-4)
+
+
+def test_more_samples_last_as_long(tmp_path: Path) -> None:
+    one, shape = kind(length=100), [50]  # a clip that covers the middle half of the range
+    seen = []
+
+    def evaluate(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x)
+        return 3 * x
+
+    assert one.render(evaluate, shape).shape == (50, 1)
+    doubled = one.render(evaluate, shape, 100)
+    assert seen[0][0, :, 0].tolist() == pytest.approx([-0.49 + 0.02 * i for i in range(50)], abs=1e-6)
+    assert seen[1][0, :, 0].tolist() == pytest.approx([-0.495 + 0.01 * i for i in range(100)], abs=1e-6)
+    assert np.abs(doubled).max() == 1  # clipped
+    one.save(doubled, tmp_path / "a.wav", shape)
+    found = soundfile.info(tmp_path / "a.wav")
+    assert (found.samplerate, found.frames) == (16000, 100)
+    refused(
+        UsageError, lambda: one.save(doubled, tmp_path / "a.mp3", shape), "a.mp3: audio is written as .wav or .flac"
+    )
+
+
+def test_clipped_samples_are_counted() -> None:
+    samples = torch.tensor([0.0, 1.0, -1.0, 0.98, 32767 / 32768, 127 / 128, 0.5, 0.1]).unsqueeze(1)
+    assert kind().clipped(Signal("x", samples)) == 4 / 8
+
+
+def test_a_field_learns_a_tone() -> None:
+    one = kind(length=256)
+    signal = Signal("tone", torch.from_numpy(tone(256)).float().unsqueeze(1))
+    evaluate, score = fitted(one, signal, small_field(one), 150, 2e-3, 256)
+    assert score > 35
+    assert np.abs(one.render(evaluate, [256])[:, 0] - tone(256)).max() < 0.06
+
+
+def test_losses_do_not_depend_on_the_parts() -> None:
+    one = kind(channels=2, length=40)
+    agree_in_parts(one, [Signal(str(i), torch.randn(40, 2)) for i in range(3)])
+
+
+def test_what_is_no_usable_audio_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a\x1b.wav"
+
+    def load() -> None:
+        kind().load(str(tmp_path))
+
+    refused(UsageError, lambda: kind().load(str(tmp_path / "no")), "no such file or directory")
+    refused(InputError, load, "expected audio (.wav, .flac), found none")
+    for raw in (b"", b"RIFF", b"\0" * 1000, b"fLaC" + b"\xff" * 100):
+        file.write_bytes(raw)
+        refused(InputError, load, r"a\x1b.wav: is no audio that can be read")
+    write(file, tone(100, size=5e-5), subtype="FLOAT")
+    refused(InputError, load, "is silent (no sample above 0.0001). Leave it out.")
+    write(file, np.zeros(0))
+    refused(InputError, load, "holds no samples")
+    write(file, np.array([0.1, np.nan, 0.2]), subtype="FLOAT")
+    refused(InputError, load, "has samples up to nan, expected them in [-1, 1]")
+    write(file, np.array([0.1, -1.5, 0.2]), subtype="FLOAT")
+    refused(InputError, load, "has samples up to 1.5, expected them in [-1, 1]. Normalise it first.")
+    write(file, tone(100), 16000)
+    refused(InputError, load, "has 16000 samples per second, expected 8000. Resample it first.")
+    write(file, np.stack([tone(100)] * 2, 1))
+    refused(InputError, load, "has 2 channels, expected 1. Mix or split it first.")
+    write(file, np.stack([tone(100)] * 6, 1))
+    refused(InputError, load, "has 6 channels, expected 1 or 2")
+    write(file, tone(100))
+    load()
+    monkeypatch.setattr(audio, "MAX_SAMPLES", 99)
+    refused(InputError, load, "promises 100 samples, expected at most 99")
+
+
+def test_headers_that_lie_and_cut_files_are_refused_or_read_as_far_as_they_go(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.wav", tone(1000))
+    raw = bytearray(file.read_bytes())
+    file.write_bytes(raw[: len(raw) // 2])
+    (signal,) = kind().load(str(file))
+    assert len(signal.data) < 1000
+    raw[40:44] = struct.pack("<I", 0xFFFFFFF0)
+    file.write_bytes(raw)
+    (signal,) = kind().load(str(file))
+    assert len(signal.data) == 1000
+    write(tmp_path / "b.flac", np.random.default_rng(0).uniform(-1, 1, 5000))
+    raw = bytearray((tmp_path / "b.flac").read_bytes())
+    raw[21] |= 15  # with the next four bytes, the header's count of samples
+    raw[22:26] = b"\xff" * 4
+    (tmp_path / "b.flac").write_bytes(raw)
+    refused(InputError, lambda: kind().load(str(tmp_path / "b.flac")), "b.flac: promises 68719476735 samples")
+
+
+def test_conventions_that_make_no_sense_are_refused() -> None:
+    refused(UsageError, lambda: make_kind("audio", {"channels": 3}), "--signal-args: channels")
+    refused(UsageError, lambda: make_kind("audio", {"lenght": 3}), "Did you mean 'length'?")
+    assert AudioConfig().length == 8192

@@ -1,0 +1,171 @@
+"""Audio: samples of one or two channels along time, in [-1, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from weightgen.errors import InputError, UsageError, printable
+from weightgen.inr.config import Strict
+from weightgen.inr.derivatives import Batch
+from weightgen.inr.signals.files import find_files
+from weightgen.inr.signals.grids import Coordinates
+from weightgen.inr.signals.kind import Evaluate, Kind, Signal, psnr
+
+SUFFIXES = (".wav", ".flac")
+MAX_SAMPLES = 1 << 28  # of one file, over its channels: a compressed file of silence can promise any number
+SILENT = 1e-4  # below -80 dB of full scale there is nothing to learn
+FULL_SCALE = 127 / 128  # the largest sample of 8 bits, the coarsest that is read
+
+
+class AudioConfig(Strict):
+    """Conventions of audio: values are samples in [-1, 1]."""
+
+    channels: Literal[1, 2] = 1
+    rate: int = Field(16_000, ge=1, le=1 << 24)
+    """Samples per second."""
+    length: int = Field(8192, ge=1, le=MAX_SAMPLES)
+    """Samples that the coordinate range covers and that are learned from: a window at random places, judged in the
+    middle. A shorter clip covers its part of the range, centred; a longer one that is not cut fills the range."""
+    coordinates: Coordinates = Coordinates()
+    peak: float = Field(1.0, gt=0)
+    """Of the PSNR: 1, the largest sample (as WINNER reports); 2, peak to peak, gives 6.02 dB more."""
+
+
+class Audio(Kind):
+    """Mono or stereo clips of one sample rate.
+
+    Clipped recordings are accepted, since a start may be wanted for just those: `clipped` tells how much of one is at
+    full scale. Silent ones are refused, as any field that is nearly zero would fit them.
+    """
+
+    name = "audio"
+    Config = AudioConfig
+    suffix = ".wav"
+    inputs = 1
+
+    def __init__(self, config: AudioConfig) -> None:
+        super().__init__(config)
+        self.outputs, self.rate, self.length = config.channels, config.rate, config.length
+        self.coordinates, self.peak = config.coordinates, config.peak
+
+    @classmethod
+    def conventions(cls, data: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        found = {f: header(f) for f in find_files(data, SUFFIXES, "audio")}
+        shared: dict[str, Any] = {}
+        for i, (word, what) in enumerate((("channels", "channels"), ("rate", "samples per second"))):
+            first, *others = found
+            shared[word] = found[first][i]
+            other = next((f for f in others if found[f][i] != shared[word]), None)
+            if other is not None and word not in arguments:
+                raise InputError(
+                    f"{printable(data)}: {printable(first.name)} has {shared[word]} {what}, "
+                    f"{printable(other.name)} has {found[other][i]}.\n"
+                    "Expected the same of all: convert them first, or keep apart what differs."
+                )
+        return {**shared, **arguments}
+
+    def load(self, data: str) -> list[Signal]:
+        return [Signal(f.stem, self._read(f)) for f in find_files(data, SUFFIXES, "audio")]
+
+    def _read(self, file: Path) -> Tensor:
+        """Return a clip as (samples, channels)."""
+        import soundfile
+
+        shown = printable(str(file))
+        channels, rate = header(file)
+        if channels != self.outputs:
+            raise InputError(f"{shown}: has {channels} channels, expected {self.outputs}. Mix or split it first.")
+        if rate != self.rate:
+            raise InputError(f"{shown}: has {rate} samples per second, expected {self.rate}. Resample it first.")
+        try:
+            samples, _ = soundfile.read(file, dtype="float32", always_2d=True)
+        except (soundfile.SoundFileError, OSError, MemoryError) as error:
+            raise InputError(f"{shown}: cannot be read ({_reason(error)})") from error
+        top = float(np.abs(samples).max(initial=0.0))
+        if not top <= 1:  # NaN as well
+            raise InputError(f"{shown}: has samples up to {top:g}, expected them in [-1, 1]. Normalise it first.")
+        if top < SILENT:
+            raise InputError(f"{shown}: is silent (no sample above {SILENT:g}). Leave it out.")
+        return torch.from_numpy(samples)
+
+    def clipped(self, signal: Signal) -> float:
+        """Return the fraction of a clip's samples that are at full scale; above 0.01 it sounds distorted."""
+        return float((signal.data.abs() >= FULL_SCALE).double().mean())
+
+    def count(self, signal: Signal) -> int:
+        return len(signal.data)
+
+    def observe(self, signal: Signal, which: Tensor | None = None, generator: torch.Generator | None = None) -> Batch:
+        places = self.coordinates.along(len(signal.data), max(len(signal.data), self.length)).unsqueeze(-1)
+        if which is None:
+            return {"coordinates": places, "values": signal.data}
+        return {"coordinates": places[which], "values": signal.data[which]}
+
+    def augmented(self, signal: Signal, generator: torch.Generator) -> Signal:
+        spare = max(0, len(signal.data) - self.length)
+        return self._cut(signal, int(torch.randint(spare + 1, (), generator=generator)))
+
+    def standard(self, signal: Signal) -> Signal:
+        return self._cut(signal, max(0, len(signal.data) - self.length) // 2)
+
+    def _cut(self, signal: Signal, first: int) -> Signal:
+        return Signal(signal.name, signal.data[first : first + self.length])
+
+    def score(self, evaluate: Evaluate, batch: Batch) -> Tensor:
+        """Return each task's PSNR, (T,), in dB with the configured peak, unclipped values."""
+        error = (evaluate(batch["coordinates"]) - batch["values"]).square().mean((1, 2))
+        return psnr(error / self.peak**2)
+
+    def shape(self, signal: Signal) -> list[int]:
+        return [len(signal.data)]
+
+    def render(self, evaluate: Evaluate, shape: Sequence[int], size: int | None = None) -> np.ndarray:
+        """Return samples (N, channels), clipped to [-1, 1]; `size` of them stand for the same seconds."""
+        (count,) = shape
+        size = size or count
+        places = self.coordinates.along(size, round(max(count, self.length) * size / count))
+        return np.asarray(evaluate(places.view(1, -1, 1))[0].clamp(-1, 1).float().cpu())
+
+    def save(self, rendered: np.ndarray, path: Path, shape: Sequence[int]) -> None:
+        """Write 16 bits as WAV or FLAC, at the rate at which the samples last as long as those of the signal's shape.
+
+        Raises UsageError for another suffix.
+        """
+        import soundfile
+
+        if path.suffix.lower() not in SUFFIXES:
+            raise UsageError(f"{printable(path.name)}: audio is written as {' or '.join(SUFFIXES)}")
+        # In whole numbers, because float samples are scaled by 32767 in writing and by 32768 in reading.
+        samples = np.rint(rendered * 32768.0).clip(-32768, 32767).astype(np.int16)
+        rate = max(1, round(self.rate * len(samples) / shape[0]))
+        with path.open("wb") as file:
+            soundfile.write(file, samples, rate, subtype="PCM_16", format=path.suffix[1:].upper())
+
+
+def header(file: Path) -> tuple[int, int]:
+    """Return a file's channels and samples per second; raises InputError for what is no usable audio."""
+    import soundfile
+
+    shown = printable(str(file))
+    try:
+        info = soundfile.info(file)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise InputError(f"{shown}: is no audio that can be read ({_reason(error)})") from error
+    if info.channels not in (1, 2):
+        raise InputError(f"{shown}: has {info.channels} channels, expected 1 or 2. Mix it first.")
+    if info.frames == 0:
+        raise InputError(f"{shown}: holds no samples. Leave it out.")
+    if info.frames * info.channels > MAX_SAMPLES:
+        raise InputError(f"{shown}: promises {info.frames} samples, expected at most {MAX_SAMPLES}. Cut it first.")
+    return info.channels, info.samplerate
+
+
+def _reason(error: BaseException) -> str:
+    return printable(str(getattr(error, "error_string", error)))  # the library's message repeats the path
