@@ -8,6 +8,9 @@ import os
 import re
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +267,37 @@ def test_broken_starts_are_refused(command: Command, here: Path) -> None:
     ):
         config.write_text(words.replace(old, new, 1))
         command(*fit).refused(3, "config.json", text)
+
+
+def test_python_does_what_the_command_line_does(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import weightgen
+
+    monkeypatch.chdir(here)
+    made = weightgen.fit("start", "pictures/p1.png", "fits", steps=4, render="out.png")
+    assert made.fits.signals[0].score == pytest.approx(float(made.curve[4][0]))
+    assert pixels(here / "out.png").shape == (12, 12, 3)
+    assert weightgen.load_start(here / "start").inner_steps == 2
+    weightgen.verify(here / "fits")
+    recipe = weightgen.load_recipe(here / "start" / "recipe.yaml")
+    weightgen.run_recipe(recipe, here / "again")
+    ours, theirs = ((here / d / "model.safetensors").read_bytes() for d in ("again", "start"))
+    assert ours == theirs
+
+
+def test_two_processes_learn_what_one_learns(here: Path) -> None:
+    """Tasks are spread over processes: the mean of their meta-gradients is that of all."""
+    words = ("-m", "weightgen", *COMMON, *FIELD, "--steps", "3", "--batch-size", "4", "--trials", "0", "--out")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = ("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}")
+    for launch, out in (((), "one"), (launcher, "two")):
+        done = subprocess.run([sys.executable, *launch, *words, out], cwd=here, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("wrote") == 1
+    one, two = (load_file(here / out / "model.safetensors") for out in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-5)
 
 
 def test_recipes_say_the_same(command: Command, here: Path) -> None:

@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from weightgen.errors import UsageError
 from weightgen.pipeline import Published, carry_out, make_plan, prepare
-from weightgen.recipe import CompareRecipe, Recipe, SubcloneRecipe, TrainRecipe, make_recipe
+from weightgen.recipe import (
+    CompareRecipe,
+    FitRecipe,
+    MetalearnRecipe,
+    Recipe,
+    SubcloneRecipe,
+    TrainRecipe,
+    make_recipe,
+)
 from weightgen.subcloning.plan import Plan
 
 if TYPE_CHECKING:
     import torch
+
+    from weightgen.fit_signals import Made
 
 
 def subclone(
@@ -38,6 +48,17 @@ def subclone(
     return _subclone_modules(src, dst, make_recipe(SubcloneRecipe, {"src": "memory", "dst": "memory", **options}))
 
 
+def fit(start: str | Path, data: str | Path, out: str | Path | None = None, **options: Any) -> Made:
+    """Fit the signals of a file, folder or zip from a learned start; returns fields, scores and curve.
+
+    `options` are the fields of a fit recipe (steps, render, optimizer, rate, ...). Raises WeightgenError.
+    """
+    from weightgen.fit_signals import fit_signals
+
+    where = None if out is None else str(out)
+    return fit_signals(make_recipe(FitRecipe, {"start": str(start), "data": str(data), "out": where, **options}))
+
+
 def run_recipe(recipe: Recipe, out: str | Path | None = None, *, force: bool = False) -> Published | Path:
     """Carry out a recipe; `out` overrides the recipe's own. Returns what was published, or its directory."""
     where = out or recipe.out
@@ -49,10 +70,20 @@ def run_recipe(recipe: Recipe, out: str | Path | None = None, *, force: bool = F
         from weightgen.train_one import train_one
 
         return train_one(recipe, Path(where), force=force).directory
+    if isinstance(recipe, MetalearnRecipe):
+        from weightgen.metalearning import metalearn_one
+
+        return metalearn_one(recipe, Path(where), force=force).directory
+    if isinstance(recipe, FitRecipe):
+        from weightgen.fit_signals import fit_signals
+
+        fit_signals(recipe.model_copy(update={"out": str(where)}), force=force)
+        return Path(where)
     assert isinstance(recipe, CompareRecipe)
+    from weightgen.compare.field_race import race_fields
     from weightgen.compare.race import race
 
-    race(recipe, Path(where))
+    (race_fields if recipe.task == "fit" else race)(recipe, Path(where))
     return Path(where)
 
 
