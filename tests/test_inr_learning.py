@@ -174,6 +174,27 @@ def test_derivatives_in_chunks_are_those_of_the_whole(
         assert torch.allclose(products[key], bent[key], rtol=1e-9, atol=1e-12), key
 
 
+def test_observations_of_several_points_are_their_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weightgen.inr.by_hand.ROWS", 9)
+    field = Field(field_config("siren", {**SMALL, "outputs": 1, "frequency": 5.0}), 0).double()
+    kind = make_kind("ct", {})
+    generator = torch.Generator().manual_seed(0)
+    rays = torch.rand(2, 7, 4, 2, generator=generator, dtype=torch.float64)
+    look = {"coordinates": rays, "values": torch.rand(2, 7, 1, generator=generator, dtype=torch.float64)}
+    plain = Autograd(lambda t, part: kind.loss(kind.predict(lambda x: field(x, t), part), part))
+    found, tensors = derivatives_of(field, kind), stacked(field, 2)
+    assert isinstance(found, ByHand)
+    expected, grads = plain.gradient(tensors, [(look, 1.0)]), found.gradient(tensors, [(look, 1.0)])
+    vector = {n: torch.randn(t.shape, dtype=t.dtype, generator=generator) for n, t in tensors.items()}
+    bent = plain.hessian_vector(tensors, [(look, 1.0)], vector)
+    products = found.hessian_vector(tensors, [(look, 1.0)], vector)
+    means = torch.stack([field(rays[:, :, i]) for i in range(4)]).mean(0)
+    assert torch.allclose(expected[0], (means - look["values"]).square().mean((1, 2)))
+    for key in tensors:
+        assert torch.allclose(grads[1][key], expected[1][key], rtol=1e-9, atol=1e-14), key
+        assert torch.allclose(products[key], bent[key], rtol=1e-9, atol=1e-12), key
+
+
 @pytest.mark.parametrize("name", ["siren", "gauss", "wire"])  # FINER's factor is held constant, ReLU has kinks
 def test_hessian_vector_products_agree_with_finite_differences(name: str) -> None:
     field = Field(field_config(name, {**SMALL, "frequency": 5.0, "spread": 2.0}), 0).double()

@@ -6,6 +6,7 @@ Backpropagation, and for Hessian-vector products Pearlmutter's R-operator (1994)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -72,9 +73,9 @@ class ByHand(Derivatives):
 
     def _gradient(self, own: Tensors, into: Mapping[str, Tensor], x: Tensor, y: Tensor, weight: float) -> Tensor:
         """Add the gradient of `weight` times the mean squared error over some points; return that loss."""
-        passed = self._forward(own, x)
-        difference = self._output(own, passed) - y
-        delta = difference * (2 * weight / difference.numel())
+        passed = self._forward(own, x.reshape(-1, x.shape[-1]))
+        difference = _averaged(self._output(own, passed), x) - y
+        delta = _shared(difference * (2 * weight / difference.numel()), x)
         for layer in reversed(range(len(passed.inputs))):
             into[f"net.{layer}.weight"].addmm_(delta.T, passed.inputs[layer])
             into[f"net.{layer}.bias"].add_(delta.sum(0))
@@ -86,7 +87,7 @@ class ByHand(Derivatives):
         self, own: Tensors, along: Tensors, into: Mapping[str, Tensor], x: Tensor, y: Tensor, weight: float
     ) -> None:
         """Add the product of the Hessian of `weight` times the mean squared error over some points."""
-        passed = self._forward(own, x, bends=True)
+        passed = self._forward(own, x.reshape(-1, x.shape[-1]), bends=True)
         moved: list[Tensor | None] = [None]  # R{h}: the coordinates do not move
         changes: list[Tensor] = []  # R{z}
         for layer in range(len(passed.inputs)):
@@ -97,8 +98,8 @@ class ByHand(Derivatives):
             if layer < len(passed.slopes):
                 moved.append(passed.slopes[layer] * change)
         scale = 2 * weight / y.numel()
-        delta = (self._output(own, passed) - y) * scale
-        turned = changes[-1] * scale  # R{delta}
+        delta = _shared((_averaged(self._output(own, passed), x) - y) * scale, x)
+        turned = _shared(_averaged(changes[-1], x) * scale, x)  # R{delta}
         for layer in reversed(range(len(passed.inputs))):
             h = moved[layer]
             into[f"net.{layer}.weight"].addmm_(turned.T, passed.inputs[layer])
@@ -153,17 +154,28 @@ def activated(config: FieldConfig, omega: float, z: Tensor, bends: bool) -> tupl
 
 
 Piece = tuple[int, Tensor, Tensor, float]
-"""Task, coordinates (N, inputs), values (N, outputs), and their share of the task's mean."""
+"""Task, coordinates (N, inputs) or of several points each (N, S, inputs), values (N, outputs), share of the mean."""
 
 
 def _pieces(part: Batch, share: float) -> Iterator[Piece]:
     """Yield pieces that fit into the cache."""
     coordinates, values = part["coordinates"], part["values"]
-    count = coordinates.shape[1]
-    for task in range(len(coordinates)):
-        for first in range(0, count, ROWS):
-            x, y = coordinates[task, first : first + ROWS], values[task, first : first + ROWS]
+    tasks, count, *each = coordinates.shape[:-1]
+    rows = max(1, ROWS // math.prod(each))
+    for task in range(tasks):
+        for first in range(0, count, rows):
+            x, y = coordinates[task, first : first + rows], values[task, first : first + rows]
             yield task, x, y, share * len(x) / count
+
+
+def _averaged(found: Tensor, x: Tensor) -> Tensor:
+    """Return the means of observations that look at several points: (N S, outputs) to (N, outputs)."""
+    return found.view(*x.shape[:2], -1).mean(1) if x.ndim == 3 else found
+
+
+def _shared(delta: Tensor, x: Tensor) -> Tensor:
+    """Return what each point has of an observation's gradient: (N, outputs) to (N S, outputs)."""
+    return (delta / x.shape[1]).repeat_interleave(x.shape[1], 0) if x.ndim == 3 else delta
 
 
 def _workers(like: Tensor) -> int:

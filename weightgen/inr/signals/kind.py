@@ -94,8 +94,14 @@ class Kind(ABC):
         return signal
 
     def predict(self, evaluate: Evaluate, batch: Batch) -> Tensor:
-        """Return what the field says the observations are, (T, M, channels)."""
-        return evaluate(batch["coordinates"])
+        """Return what the field says the observations are, (T, M, channels): its value at a point, or mean at several.
+
+        Coordinates are (T, M, inputs) or (T, M, S, inputs).
+        """
+        points = batch["coordinates"]
+        if points.ndim == 3:
+            return evaluate(points)
+        return evaluate(points.flatten(1, 2)).view(*points.shape[:3], self.outputs).mean(2)
 
     def loss(self, predicted: Tensor, batch: Batch) -> Tensor:
         """Return each task's mean squared error, (T,)."""

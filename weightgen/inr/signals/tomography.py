@@ -103,11 +103,6 @@ class Tomography(Kind):
         """Return all pixels: coordinates (M, 2) and values (M, 1)."""
         return {"coordinates": GRID.of((self.size,) * 2), "values": signal.data.view(-1, 1).float() / 255}
 
-    def predict(self, evaluate: Evaluate, batch: Batch) -> Tensor:
-        """Return the field's means along rays, (T, M, 1)."""
-        points = batch["coordinates"]
-        return evaluate(points.flatten(1, 2)).view(*points.shape[:3], self.outputs).mean(2)
-
     def sinogram(self, signal: Signal, evaluate: Evaluate | None = None) -> np.ndarray:
         """Return the means along all rays, (views, rays): of the slice, or of the field that `evaluate` gives.
 
