@@ -169,6 +169,13 @@ def test_zips_are_folders(tmp_path: Path) -> None:
     assert [s.name for s in images().load(str(tmp_path / "set.zip"))] == ["a"]
 
 
+def test_pictures_inside_packages() -> None:
+    (signal,) = images(crop=None).load("package:skimage/data/astronaut.png")
+    assert signal.data.shape == (512, 512, 3)
+    with pytest.raises(InputError, match="has no file or directory 'data/nobody.png'"):
+        images().load("package:skimage/data/nobody.png")
+
+
 def test_conventions_are_a_closed_vocabulary() -> None:
     with pytest.raises(UsageError, match="Did you mean 'channels'"):
         make_kind("image", {"chanels": 3})

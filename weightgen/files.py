@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from weightgen.errors import InputError, printable
+from weightgen.errors import InputError, UsageError, printable
 
 
 def open_regular(path: Path) -> tuple[int, int]:
@@ -21,6 +21,30 @@ def open_regular(path: Path) -> tuple[int, int]:
     os.close(descriptor)
     kind = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO"}.get(stat.S_IFMT(status.st_mode), "a device")
     raise InputError(f"{printable(str(path))}: expected a regular file, found {kind}. Check the path.")
+
+
+def in_package(rest: str, what: str = "file or directory") -> Path:
+    """Return `PACKAGE/path/inside` of an installed Python package, which is found but not imported.
+
+    Raises UsageError where the package is not installed, InputError where it has no such file or directory.
+    """
+    from importlib.util import find_spec
+
+    package, _, inside = rest.partition("/")
+    # A dotted name would import the parent; one that climbs out is no longer inside the package.
+    if not package.isidentifier() or ".." in Path(inside).parts or Path(inside).is_absolute():
+        raise UsageError(f"'package:{printable(rest)}' is not package:NAME or package:NAME/path/inside")
+    spec = find_spec(package)
+    homes = list(spec.submodule_search_locations or []) if spec is not None else []
+    if not homes:
+        raise UsageError(
+            f"the Python package '{package}' is not installed here: pip install {package.replace('_', '-')}"
+        )
+    fits = Path.is_dir if what == "directory" else Path.exists
+    found = next((Path(home) / inside for home in homes if fits(Path(home) / inside)), None)
+    if found is None:
+        raise InputError(f"package:{printable(rest)}: the package has no {what} '{printable(inside)}'")
+    return found
 
 
 def read_small(path: Path, limit: int) -> bytes:

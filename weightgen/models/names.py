@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from weightgen.errors import InputError, UsageError, did_you_mean, printable
+from weightgen.files import in_package
 
 Library = Literal["timm", "transformers"]
 
@@ -146,7 +147,7 @@ def resolve(text: str) -> Reference:
         library: Library = "transformers" if scheme == "hf" else "timm"
         return Reference(text, library, name, revision or None, hub=True)
     if colon and scheme == "package" and rest:
-        return _directory(text, _in_package(rest))
+        return _directory(text, in_package(rest, "directory"))
     path = Path(rest) if colon and scheme == "local-dir" else Path(text)
     explicit = text.startswith((".", "/", "~")) or (colon and scheme == "local-dir")
     path = path.expanduser()
@@ -164,26 +165,6 @@ def resolve(text: str) -> Reference:
     if explicit:
         raise InputError(f"{printable(text)}: no such directory")
     return _reject(text)
-
-
-def _in_package(rest: str) -> Path:
-    """Return a directory inside an installed package, which is found but not imported."""
-    from importlib.util import find_spec
-
-    package, _, inside = rest.partition("/")
-    # A dotted name would import the parent; one that climbs out is no longer inside the package.
-    if not package.isidentifier() or ".." in Path(inside).parts or Path(inside).is_absolute():
-        raise UsageError(f"'package:{printable(rest)}' is not package:NAME or package:NAME/path/inside")
-    spec = find_spec(package)
-    homes = list(spec.submodule_search_locations or []) if spec is not None else []
-    if not homes:
-        raise UsageError(
-            f"the Python package '{package}' is not installed here: pip install {package.replace('_', '-')}"
-        )
-    found = next((Path(home) / inside for home in homes if (Path(home) / inside).is_dir()), None)
-    if found is None:
-        raise InputError(f"package:{printable(rest)}: the package has no directory '{printable(inside)}'")
-    return found
 
 
 def _directory(text: str, path: Path) -> Reference:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from weightgen.errors import InputError, UsageError, printable
+from weightgen.files import in_package
 
 MAX_FILE = 1 << 30  # bytes of one signal's file
 SPLITS = {"train": ("train", "training"), "test": ("test", "validation", "val")}
@@ -16,9 +17,11 @@ SPLITS = {"train": ("train", "training"), "test": ("test", "validation", "val")}
 def find_files(data: str, suffixes: tuple[str, ...], what: str) -> list[Path]:
     """Return the files with such suffixes of a file, folder or zip, in the order of their names.
 
+    `package:NAME/path` is one inside an installed Python package.
     Raises UsageError where there is no such path, InputError where there is nothing usable.
     """
-    path = Path(data).expanduser()
+    package = data.removeprefix("package:")
+    path = in_package(package) if package != data else Path(data).expanduser()
     shown = printable(data)
     if not path.exists():
         raise UsageError(f"{shown}: no such file or directory")
