@@ -172,7 +172,7 @@ def test_zips_are_folders(tmp_path: Path) -> None:
 def test_pictures_inside_packages() -> None:
     (signal,) = images(crop=None).load("package:skimage/data/astronaut.png")
     assert signal.data.shape == (512, 512, 3)
-    with pytest.raises(InputError, match="has no file or directory 'data/nobody.png'"):
+    with pytest.raises(InputError, match=r"has no file or directory 'data/nobody\.png'"):
         images().load("package:skimage/data/nobody.png")
 
 
