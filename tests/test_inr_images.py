@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from weightgen.errors import InputError, UsageError
+from weightgen.errors import InputError, NetworkError, UsageError
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.images import Images, channels_of_all
@@ -167,6 +167,20 @@ def test_zips_are_folders(tmp_path: Path) -> None:
         packed.write(tmp_path / "a.png", "set/a.png")
         packed.writestr("__MACOSX/set/._a.png", b"junk")
     assert [s.name for s in images().load(str(tmp_path / "set.zip"))] == ["a"]
+
+
+def test_datasets_are_read_as_the_hub_has_them(tmp_path: Path) -> None:
+    """`datasets` reads a local folder as it reads a repository."""
+    for split in ("train", "test"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        for i in range(3):
+            picture(tmp_path / "data" / split / f"{i}.png", seed=i)
+    found = images(crop=None).load(f"hf:{tmp_path / 'data'}")
+    assert [s.name for s in found] == ["image-0", "image-1", "image-2"]
+    assert torch.equal(found[1].data, images(crop=None).load(str(tmp_path / "data" / "train" / "1.png"))[0].data)
+    assert channels_of_all(f"hf:{tmp_path / 'data'}") == 3
+    with pytest.raises(NetworkError, match="could not reach the hub"):
+        images().load("hf:nobody/nothing")
 
 
 def test_pictures_inside_packages() -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from weightgen.inr.config import Strict
 
 Sampling = Literal["centres", "left", "ends"]
+
+
+DRAWN = 1 << 18  # cells of a grid at a time
 
 
 class Coordinates(Strict):
@@ -40,3 +46,15 @@ class Coordinates(Strict):
             found.append(axis[which % size])
             which = which // size
         return torch.stack(found[::-1], -1)
+
+    def drawn(self, evaluate: Callable[[Tensor], Tensor], sizes: tuple[int, ...]) -> np.ndarray:
+        """Return a field's values at a grid's cells, (*sizes, outputs), computed a part at a time."""
+        count = math.prod(sizes)
+        found: np.ndarray | None = None
+        for first in range(0, count, DRAWN):
+            which = torch.arange(first, min(first + DRAWN, count))
+            values = np.asarray(evaluate(self.of(sizes, which).unsqueeze(0))[0].float().cpu())
+            found = np.empty((count, values.shape[1]), np.float32) if found is None else found
+            found[first : first + len(values)] = values
+        assert found is not None
+        return found.reshape(*sizes, -1)

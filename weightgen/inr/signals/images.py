@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +18,11 @@ from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal
+from weightgen.tasks.tables import from_hub
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+ROWS = 256  # of a picture that are written at a time
 COLOURS = {1: "grey", 3: "colour", 4: "colour and transparency"}
 
 
@@ -52,19 +54,18 @@ class Images(Kind):
         return {**arguments, "channels": arguments.get("channels") or channels_of_all(data)}
 
     def load(self, data: str) -> list[Signal]:
-        return [Signal(f.stem, self._read(f)) for f in find_files(data, SUFFIXES, "images")]
+        return [Signal(Path(name).stem, self._pixels(name, image)) for name, image in pictures(data)]
 
-    def _read(self, file: Path) -> Tensor:
+    def _pixels(self, name: str, image: Any) -> Tensor:
         """Return an image as (height, width, channels) bytes."""
-        image = open_image(file)
         found = channels_of(image)
         if found == 4 and self.outputs != 4:
             raise InputError(
-                f"{printable(str(file))}: has transparency, expected {COLOURS[self.outputs]}.\n"
+                f"{printable(name)}: has transparency, expected {COLOURS[self.outputs]}.\n"
                 "Flatten it onto a background first, or learn a start with --signal-args channels=4."
             )
         if found == 3 and self.outputs == 1:
-            raise InputError(f"{printable(str(file))}: has colours, expected grey. Convert it first.")
+            raise InputError(f"{printable(name)}: has colours, expected grey. Convert it first.")
         pixels = np.array(image.convert(MODES[self.outputs]))
         if self.outputs == 4:  # what is invisible has no colour
             pixels[..., :3] = np.rint(pixels[..., :3] * (pixels[..., 3:] / 255.0)).astype(np.uint8)
@@ -116,24 +117,52 @@ class Images(Kind):
     def render(self, evaluate: Evaluate, shape: Sequence[int], size: int | None = None) -> np.ndarray:
         """Return (height, width, channels) in [0, 1], clipped; `size` is the longer side."""
         sides = tuple(max(1, round(n * (size or max(shape)) / max(shape))) for n in shape)
-        found = evaluate(self.coordinates.of(sides).unsqueeze(0))[0]
-        return np.asarray(found.clamp(0, 1).reshape(*sides, self.outputs).float().cpu())
+        found = self.coordinates.drawn(evaluate, sides)
+        return found.clip(0, 1, out=found)
 
     def save(self, rendered: np.ndarray, path: Path, shape: Sequence[int]) -> None:
         from PIL import Image
 
-        values = rendered.copy()
-        if self.outputs == 4:
-            values[..., :3] = np.divide(
-                values[..., :3], values[..., 3:], out=np.zeros_like(values[..., :3]), where=values[..., 3:] > 1 / 510
-            ).clip(0, 1)
-        pixels = np.rint(values * 255).astype(np.uint8)
+        pixels = np.empty(rendered.shape, np.uint8)
+        for first in range(0, len(rendered), ROWS):
+            pixels[first : first + ROWS] = self._bytes(rendered[first : first + ROWS])
         Image.fromarray(pixels[..., 0] if self.outputs == 1 else pixels).save(path)
+
+    def _bytes(self, values: np.ndarray) -> np.ndarray:
+        """Return pixels as files have them: colours not multiplied by alpha."""
+        if self.outputs == 4:
+            alpha, colours = values[..., 3:], np.zeros_like(values[..., :3])
+            np.divide(values[..., :3], alpha, out=colours, where=alpha > 1 / 510)
+            values = np.concatenate([colours.clip(0, 1), alpha], -1)
+        return np.rint(values * 255).astype(np.uint8)
+
+
+def pictures(data: str) -> Iterator[tuple[str, Any]]:
+    """Yield name and picture of every image of a file, folder, zip or dataset (`hf:ORG/NAME[:CONFIG]`).
+
+    Of a dataset these are the training images. Raises InputError, UsageError, NetworkError.
+    """
+    if not data.startswith("hf:"):
+        for file in find_files(data, SUFFIXES, "images"):
+            yield str(file), open_image(file)
+        return
+    import datasets
+
+    tables = from_hub(data, "images", "its folder of images")
+    table = tables.get("train", next(iter(tables.values())))
+    column = next((n for n, kind in table.features.items() if isinstance(kind, datasets.Image)), None)
+    if column is None:
+        raise InputError(f"{printable(data)}: expected a column of images, found {', '.join(table.column_names)}")
+    for number in range(len(table)):
+        try:
+            yield f"image-{number}", plain(table[number][column])
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(f"{printable(data)}: image {number} cannot be read ({printable(str(error))})") from error
 
 
 def open_image(file: Path) -> Any:
     """Open and decode an image; raises InputError where it cannot be."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings(), file.open("rb") as stream:
@@ -144,6 +173,13 @@ def open_image(file: Path) -> Any:
         raise InputError(f"{printable(str(file))}: is no image that can be read") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{printable(str(file))}: cannot be read ({printable(str(error))})") from error
+    return plain(image)
+
+
+def plain(image: Any) -> Any:
+    """Return an image of 8 bits a channel, turned the right way up."""
+    from PIL import Image, ImageOps
+
     if image.mode.startswith(("I", "F")):  # 16 and 32 bits, which `convert` would clip at 255
         wide = np.asarray(image, dtype=np.float64)
         top = {"I;16": 65535.0}.get(image.mode.rstrip("BLN"), max(float(wide.max(initial=1)), 1.0))
@@ -163,11 +199,11 @@ def channels_of_all(data: str) -> int:
 
     Raises InputError where only some have transparency.
     """
-    found = {channels_of(open_image(f)): f for f in find_files(data, SUFFIXES, "images")}
+    found = {channels_of(image): Path(name).name for name, image in pictures(data)}
     if 4 in found and len(found) > 1:
-        other = next(f for n, f in found.items() if n != 4)
+        other = next(name for n, name in found.items() if n != 4)
         raise InputError(
-            f"{printable(data)}: {printable(found[4].name)} has transparency and {printable(other.name)} has none.\n"
+            f"{printable(data)}: {printable(found[4])} has transparency and {printable(other)} has none.\n"
             "Say which to learn: --signal-args channels=4 (or flatten the images for channels=3)."
         )
     return max(found)

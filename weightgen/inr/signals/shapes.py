@@ -23,7 +23,6 @@ from weightgen.tasks.task import Metric
 GRID = Coordinates()  # of marching cubes: cells of [-1, 1]^3
 SIDE = 128  # its cells along a side, where nothing else is asked for
 MAX_SIDE = 1024  # 4 GiB of values
-POINTS = 1 << 20  # of the grid at a time
 
 
 class ShapeConfig(Strict):
@@ -123,11 +122,7 @@ class Shapes(Kind):
         side = size or max(shape)
         if not 2 <= side <= MAX_SIDE:
             raise UsageError(f"a surface is drawn on a grid of 2 to {MAX_SIDE} cells a side, not {side}")
-        grid = np.empty(side**3, dtype=np.float32)
-        for first in range(0, side**3, POINTS):
-            which = torch.arange(first, min(first + POINTS, side**3))
-            found = evaluate(GRID.of((side,) * 3, which).unsqueeze(0))
-            grid[first : first + len(which)] = found[0, :, 0].float().cpu().numpy()
+        grid = GRID.drawn(evaluate, (side,) * 3)[..., 0]
         low, high = float(grid.min()), float(grid.max())
         if not low < 0 < high:  # NaN as well
             raise InputError(
@@ -136,9 +131,7 @@ class Shapes(Kind):
             )
         axis = GRID.along(side, side).double().numpy()
         cubes: Any = marching_cubes  # untyped
-        vertices, faces, _, _ = cubes(
-            grid.reshape((side,) * 3), 0.0, gradient_direction="descent" if self.distances else "ascent"
-        )
+        vertices, faces, _, _ = cubes(grid, 0.0, gradient_direction="descent" if self.distances else "ascent")
         return trimesh.Trimesh(axis[0] + vertices * (axis[1] - axis[0]), faces, process=True)
 
     def save(self, rendered: Any, path: Path, shape: Sequence[int]) -> None:

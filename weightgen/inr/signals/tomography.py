@@ -123,8 +123,7 @@ class Tomography(Kind):
     def render(self, evaluate: Evaluate, shape: Sequence[int], size: int | None = None) -> np.ndarray:
         """Return the slice (side, side, 1) in [0, 1], clipped."""
         side = size or max(shape)
-        found = evaluate(GRID.of((side,) * 2).unsqueeze(0))[0]
-        return np.asarray(found.clamp(0, 1).view(side, side, 1).float().cpu())
+        return GRID.drawn(evaluate, (side, side)).clip(0, 1)
 
     def save(self, rendered: np.ndarray, path: Path, shape: Sequence[int]) -> None:
         from PIL import Image
