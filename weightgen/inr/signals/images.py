@@ -134,7 +134,7 @@ class Images(Kind):
             alpha, colours = values[..., 3:], np.zeros_like(values[..., :3])
             np.divide(values[..., :3], alpha, out=colours, where=alpha > 1 / 510)
             values = np.concatenate([colours.clip(0, 1), alpha], -1)
-        return np.rint(values * 255).astype(np.uint8)
+        return np.asarray(np.rint(values * 255), dtype=np.uint8)
 
 
 def pictures(data: str) -> Iterator[tuple[str, Any]]:
