@@ -19,7 +19,7 @@ import torch
 from weightgen.checkpoint import check_target, publish, write_file
 from weightgen.errors import UsageError, printable
 from weightgen.inr.fits import Fits, FittedSignal, joined
-from weightgen.inr.fitting import Adaptation, Fitted, evaluator, fit, observed, stack, stacked
+from weightgen.inr.fitting import Adaptation, Fitted, evaluator
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Start, load_start
@@ -116,24 +116,11 @@ def _groups(start: Start, signals: list[Signal], size: int) -> Iterator[list[Sig
 def _fit(
     start: Start, group: list[Signal], recipe: FitRecipe, adaptation: Adaptation, progress: Progress | None
 ) -> Fitted:
-    kind = start.kind
-    device = next(start.field.parameters()).device
-    parts = observed(kind, group, recipe.points, recipe.seed, device)
-    judged = stack([kind.judged(s) for s in group], device)
     marks = {0, recipe.steps}
     if recipe.curve:
         marks |= set(np.linspace(0, recipe.steps, CURVE).round().astype(int).tolist())
-    return fit(
-        start.field,
-        kind,
-        stacked(start.field, len(group)),
-        parts,
-        recipe.steps,
-        adaptation,
-        start.rates,
-        judge=lambda evaluate: kind.score(evaluate, judged),
-        marks=marks,
-        progress=progress,
+    return start.fit(
+        group, recipe.steps, adaptation, points=recipe.points, seed=recipe.seed, marks=marks, progress=progress
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from weightgen.interruption import Interrupted
 from weightgen.preparation import set_threads, settings_of, versions
 from weightgen.recipe import MetalearnRecipe
 from weightgen.tasks.task import Split
-from weightgen.training import Progress, end, is_main_process, score, train
+from weightgen.training import Progress, end, is_main_process, train
 
 MARKS = 10
 HELD_OUT = 0.1  # of the signals, for the end, where no folder is named for it
@@ -77,15 +78,15 @@ def metalearn_one(
             trained = train(model, task, settings, work / "states", progress=progress, tracker=recipe.tracker)
         except Interrupted as stop:
             raise Interrupted(f"{stop}, and saved in {work}.\nThe same command goes on from there.") from stop
-        scores = score(trained.model, task, "test")
-        value = float(kind.metric.of(scores))
-        start = started(trained.model.cpu(), kind)
+        start, value = started(trained.model.cpu(), kind), math.nan  # which the main process finds
         if is_main_process():
             if recipe.trials:
                 found = recommend(start, signals["tune"], recipe.budget, recipe.trials, recipe.seed, searching)
                 start = replace(start, recommended=found)
+            scores = _tested(start, signals["test"], recipe.inner_steps)
             own = recipe.model_copy(update={"out": None})
             curve = dict(zip(marks, kind.metric.of(trained.curve).tolist(), strict=True))
+            value = float(np.mean(scores))
             evidence = {"metric": kind.metric.name, "split": "test", "items": len(scores), "value": value}
             with publish(out, force) as staged:
                 save_start(start, staged.path)
@@ -105,7 +106,12 @@ def metalearn_one(
                 )
             shutil.rmtree(work, ignore_errors=True)
     end()
-    return Learned(out, start, kind.metric.name, value, len(scores), trained.seconds)
+    return Learned(out, start, kind.metric.name, value, len(signals["test"]), trained.seconds)
+
+
+def _tested(start: Start, signals: list[Signal], steps: int) -> list[float]:
+    """Return the metric of each signal after so many steps, made as the start recommends."""
+    return [float(start.fit([start.kind.standard(s)], steps).final[0]) for s in signals]
 
 
 def kind_of(recipe: MetalearnRecipe) -> Kind:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from weightgen.compare.jobs import PATIENCE, TUNING, finished
 from weightgen.compare.runs import Run
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.inr.contenders import Entry, make_start, parse_entry
-from weightgen.inr.fitting import evaluator, fit, observed, stack, stacked
+from weightgen.inr.fitting import evaluator
 from weightgen.inr.search import recommend
 from weightgen.inr.signals.files import splits
 from weightgen.inr.signals.kind import Signal
@@ -128,28 +128,15 @@ def read_rates(directory: Path) -> dict[int, Recommended]:
 
 def _fit_all(start: Start, setup: FieldSetup, recommended: dict[int, Recommended], directory: Path) -> None:
     """Fit every test signal once for each budget, with the settings that are best for it."""
-    device = next(start.field.parameters()).device
     curve = np.zeros((len(setup.budgets) + 1, len(setup.test)), np.float32)
-    began = time.perf_counter()
-    kind = start.kind
+    began, kind = time.perf_counter(), start.kind
     for i, signal in enumerate(setup.test):
-        judged = stack([kind.judged(signal)], device)
         itself = kind.itself(signal) if i < SHOWN else None
         if itself is not None:
             kind.save(itself, directory / f"signal-{i}.png", kind.shape(signal))
-        parts = observed(kind, [signal], 0, 0, device)
         for row, budget in enumerate((0, *setup.budgets)):
             how = recommended.get(budget, recommended[setup.budgets[0]])
-            run = fit(
-                start.field,
-                kind,
-                stacked(start.field, 1),
-                parts,
-                min(budget, how.steps),
-                how.adaptation,
-                start.rates,
-                judge=partial(kind.score, batch=judged),
-            )
+            run = start.fit([signal], min(budget, how.steps), how.adaptation)
             curve[row, i] = run.final[0]
             if itself is not None and budget in SHOWN_AT:
                 drawn = kind.render(evaluator(start.field, run.tensors), kind.shape(signal), SIDE)

@@ -21,6 +21,9 @@ MANY = 1 << 16  # points of the field that a step evaluates for a signal, where 
 LOADED = 1 << 15  # points in memory at a time, over all tasks
 EVALUATED = 1 << 16  # points at a time, over all tasks, where no gradient is kept
 
+Progress = Callable[[int, int, str], None]
+"""Called with (steps done, steps in all, what to show beside them)."""
+
 
 class Adaptation(Strict):
     """How to fit from a start: gradient descent with its learned rates first, where it has any, then an optimizer."""
@@ -129,7 +132,7 @@ def fit(
     rates: Tensor | None = None,
     judge: Callable[[Evaluate], Tensor] | None = None,
     marks: Collection[int] = (),
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Fitted:
     """Fit T fields, starting from stacked tensors (T, ...), to what `parts` gives at each step.
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import torch
 
-from weightgen.inr.fitting import Adaptation, Fitted, fit, observed, stacked
-from weightgen.inr.signals.kind import Evaluate, Kind, Signal
+from weightgen.inr.fitting import Adaptation, Progress
+from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Recommended, Start
 
 BUDGETS = (1, 2, 5, 10, 50, 200)
 LONG = 50  # steps from which a budget gets a third of the trials: they are what the search spends its time on
 POINTS = 8192  # points of the field that a step of a long trial evaluates for a signal
+FEW = 3  # signals that long trials fit
 JUDGED = 8192  # points of a signal that a trial is judged on
 
 
@@ -25,14 +25,14 @@ def recommend(
     budgets: Sequence[int] = BUDGETS,
     trials: int = 12,
     seed: int = 0,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[int, Recommended]:
     """Return for each budget the way of fitting that scores best on validation signals, and after how many steps.
 
     Hendryx et al. 2019 choose the test-time rate and the number of steps on held-out tasks; here the choice is made
     for each budget by tree-structured Parzen estimators (Bergstra et al. 2011, optuna's): the factor of the learned
     rates and how many steps use them, their momentum, then SGD or Adam and its rate. Long trials look at some thousand
-    observations of each signal a step.
+    observations of a few signals.
     """
     import optuna
 
@@ -50,7 +50,7 @@ def recommend(
         for _ in range(counts[budget]):
             trial = study.ask()
             adaptation = _suggested(trial, start, budget)
-            curve = _curve(start, signals, adaptation, budget, seed)
+            curve = _curve(start, signals[:FEW] if budget >= LONG else signals, adaptation, budget, seed)
             steps = max(curve, key=lambda s: curve[s])
             study.tell(trial, curve[steps])
             if best is None or curve[steps] > best.score:
@@ -98,34 +98,13 @@ def _curve(start: Start, signals: Sequence[Signal], adaptation: Adaptation, budg
     """Return the mean metric after each marked number of steps up to the budget."""
     marks = [s for s in (*range(11), 15, 20, 30, 40, 50, 75, 100, 150, 200, 500, 1000) if s <= budget]
     marks = sorted({*marks[-6:], budget})
-    device = next(start.field.parameters()).device
     scores: dict[int, list[float]] = {m: [] for m in marks}
     for signal in signals:
         whole = start.kind.standard(signal)
         # Few steps want all observations: what they can reach depends on how many there are.
         few = POINTS * start.kind.count(whole) // start.kind.points(whole) if budget >= LONG else 0
-        parts = observed(start.kind, [whole], few, seed, device)
-        run: Fitted = fit(
-            start.field,
-            start.kind,
-            stacked(start.field, 1),
-            parts,
-            budget,
-            adaptation,
-            start.rates,
-            judge=_judge(start.kind, whole, seed, device),
-            marks=marks,
-        )
+        run = start.fit([whole], budget, adaptation, points=few, seed=seed, marks=marks, most=JUDGED)
         for mark in marks:
             value = float(run.curve[mark][0]) if mark in run.curve and not run.diverged[0] else np.nan
             scores[mark].append(value if np.isfinite(value) else -1e3)
     return {m: float(np.mean(v)) for m, v in scores.items()}
-
-
-def _judge(kind: Kind, signal: Signal, seed: int, device: torch.device) -> Callable[[Evaluate], torch.Tensor]:
-    batch = {n: v.unsqueeze(0).to(device) for n, v in kind.judged(signal).items()}
-    count = next(iter(batch.values())).shape[1]
-    if count > JUDGED:
-        which = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:JUDGED].to(device)
-        batch = {n: v[:, which] for n, v in batch.items()}
-    return lambda evaluate: kind.score(evaluate, batch)

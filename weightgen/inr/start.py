@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +16,9 @@ from torch import Tensor
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.inr.config import FieldConfig, M, Strict, checked
 from weightgen.inr.field import Field
-from weightgen.inr.fitting import Adaptation
+from weightgen.inr.fitting import Adaptation, Fitted, Progress, fit, observed, stack, stacked
 from weightgen.inr.signals import make_kind
-from weightgen.inr.signals.kind import Kind
+from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.models.jsonfile import read_json
 from weightgen.models.tensorfile import read_header
 
@@ -68,6 +69,42 @@ class Start:
             return Adaptation(learned_steps=self.inner_steps if self.rates is not None else 0)
         budget = min((b for b in self.recommended if b >= steps), default=max(self.recommended))
         return self.recommended[budget].adaptation
+
+    def fit(
+        self,
+        signals: Sequence[Signal],
+        steps: int,
+        adaptation: Adaptation | None = None,
+        *,
+        points: int = 0,
+        seed: int = 0,
+        marks: Collection[int] = (),
+        most: int | None = None,
+        progress: Progress | None = None,
+    ) -> Fitted:
+        """Fit signals of equal size at once, as recommended unless an adaptation says how, and judge the fits.
+
+        `points`: random observations of a signal a step; 0: all, of huge signals many. `most`: judge on no more than so
+        many random ones. `marks`: steps at which to judge besides the end.
+        """
+        device = next(self.field.parameters()).device
+        judged = stack([self.kind.judged(s) for s in signals], device)
+        count = judged["coordinates"].shape[1]
+        if most is not None and count > most:
+            which = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most].to(device)
+            judged = {name: values[:, which] for name, values in judged.items()}
+        return fit(
+            self.field,
+            self.kind,
+            stacked(self.field, len(signals)),
+            observed(self.kind, signals, points, seed, device),
+            steps,
+            adaptation or self.advice(steps),
+            self.rates,
+            judge=partial(self.kind.score, batch=judged),
+            marks=marks,
+            progress=progress,
+        )
 
 
 def save_start(start: Start, directory: Path) -> None:
