@@ -15,6 +15,7 @@ from weightgen.inr.start import Recommended, Start
 BUDGETS = (1, 2, 5, 10, 50, 200)
 LONG = 50  # steps from which a budget gets a third of the trials: they are what the search spends its time on
 POINTS = 8192  # points of the field that a step of a long trial evaluates for a signal
+EVERY = 1 << 16  # learned steps: all that there are
 FEW = 3  # signals that long trials fit
 JUDGED = 8192  # points of a signal that a trial is judged on
 
@@ -44,9 +45,12 @@ def recommend(
         best: Recommended | None = None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # optuna marks half of what it has as experimental
-            study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-        if found:
-            study.enqueue_trial(_words(found[max(found)].adaptation), skip_if_exists=True)
+            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(2, counts[budget] // 3))
+            study = optuna.create_study(direction="maximize", sampler=sampler)
+        # First what the start was learned with, and what was best for fewer steps.
+        known = [Adaptation(learned_steps=EVERY), *(r.adaptation for r in list(found.values())[-1:])]
+        for adaptation in known:
+            study.enqueue_trial(_words(adaptation), skip_if_exists=True)
         for _ in range(counts[budget]):
             trial = study.ask()
             adaptation = _suggested(trial, start, budget)
@@ -69,7 +73,7 @@ def _suggested(trial: object, start: Start, budget: int) -> Adaptation:
     assert isinstance(trial, optuna.trial.Trial)
     learned, scale, momentum = 0, 1.0, 0.0
     if start.rates is not None:
-        learned = min(budget, trial.suggest_categorical("learned_steps", [start.inner_steps, 1 << 16, 0]))
+        learned = trial.suggest_categorical("learned_steps", [start.inner_steps, EVERY, 0])
         scale = trial.suggest_float("scale", 0.25, 2.0, log=True)
         momentum = trial.suggest_float("momentum", 0.0, 0.9) if budget > 1 else 0.0
     optimizer: Literal["adam", "sgd"] = "adam" if trial.suggest_categorical("adam", [True, False]) else "sgd"
@@ -87,6 +91,7 @@ def _suggested(trial: object, start: Start, budget: int) -> Adaptation:
 def _words(adaptation: Adaptation) -> dict[str, float | int | str]:
     """Return an adaptation as the trial that would have suggested it."""
     return {
+        "learned_steps": adaptation.learned_steps,
         "scale": adaptation.scale,
         "momentum": adaptation.momentum,
         "adam": adaptation.optimizer == "adam",
