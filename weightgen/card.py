@@ -77,6 +77,7 @@ def start_card(recipe: MetalearnRecipe, start: Start, evidence: Mapping[str, Any
     config = start.field.config
     parameters = sum(p.numel() for p in start.field.parameters())
     unit = " dB" if evidence["metric"] == "PSNR" else ""
+    origin = f"\n- learned from: {printable(recipe.origin, 1000)}" if recipe.origin else ""
     rows = "".join(
         f"| {budget} | {r.steps} | {r.score:.2f}{unit} | {_advice(r.adaptation, r.steps)} |\n"
         for budget, r in start.recommended.items()
@@ -106,7 +107,7 @@ A starting point for coordinate networks (`{recipe.field}`, {parameters:,} param
 
 - {evidence["metric"]} on {evidence["items"]:,} test signals after {start.inner_steps} steps:
   **{evidence["value"]:.2f}{unit}**
-- coordinates, value ranges and recommended settings: `config.json`
+- coordinates, value ranges and recommended settings: `config.json`{origin}
 {table}
 ## Fit a signal
 

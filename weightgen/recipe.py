@@ -184,6 +184,8 @@ class CompareRecipe(TrainingRecipe):
 class MetalearnRecipe(LoopRecipe):
     """Learn, from a set of signals, the weights from which a field fits a new one in a few steps."""
 
+    without_effect: ClassVar[frozenset[str]] = frozenset({"out", "tracker", "save_every", "origin"})
+
     stage: Annotated[Literal["metalearn"], Parameter(parse=False)] = "metalearn"
     data: Annotated[str, Parameter(parse=False)] = ""  # the command's argument
     kind: Literal["image", "audio", "shape", "ct", "views"] = Field("image", description="What the signals are.")
@@ -212,6 +214,7 @@ class MetalearnRecipe(LoopRecipe):
     clip: float = Field(10.0, gt=0, description="Largest norm of the outer gradient.")
     tune: int = Field(8, ge=1, description="Training signals held out to watch the learning and to choose rates.")
     trials: int = Field(12, ge=0, description="Test-time settings tried for each budget; 0: recommend nothing.")
+    origin: str | None = Field(None, description="Where the signals come from, and their licence, for the model card.")
     budget: Annotated[list[int], Parameter(negative=())] = Field(
         [1, 2, 5, 10, 50, 200], description="A number of steps to recommend settings for, once for each."
     )

@@ -45,8 +45,12 @@ def carry_out_metalearning(recipe: MetalearnRecipe, console: Console, force: boo
 
     if recipe.out is None:
         raise UsageError("where to? Add --out DIR")
-    with console.progress("learning") as learning, console.progress("choosing rates") as searching:
-        made = metalearn_one(recipe, Path(recipe.out), force=force, progress=learning, searching=searching)
+    with console.progress("learning") as told:
+
+        def searching(done: int, total: int, words: str) -> None:
+            told(done, total, f"choosing rates: {words}")
+
+        made = metalearn_one(recipe, Path(recipe.out), force=force, progress=told, searching=searching)
     data = {
         "directory": recipe.out,
         made.metric: made.value,
