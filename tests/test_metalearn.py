@@ -225,6 +225,40 @@ def test_the_best_step_is_kept(command: Command, here: Path) -> None:
     assert found["signals"][0]["score"] >= none["signals"][0]["score"]
 
 
+def test_learning_that_diverges_keeps_what_was_learned(
+    command: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from weightgen import training
+
+    step = training._Loop._train_step
+
+    def breaking(self: Any, *arguments: Any) -> bool:
+        found = step(self, *arguments)
+        if self.step == 7:
+            self.loss_sum = self.loss_sum * float("nan")
+        return found
+
+    monkeypatch.setattr(training._Loop, "_train_step", breaking)
+    words = (*COMMON, *FIELD, "--steps", "30", "--trials", "0")
+    outcome = command(*words, "--save-every", "2", "--out", "other")
+    assert outcome.code == 1
+    assert "not finite at step 7: what was learned by step 6 is kept, published in other" in outcome.err
+    assert command("verify", "other").code == 0
+    assert load_start(here / "other").inner_steps == 2
+    nothing = command(*words, "--save-every", "100", "--out", "nothing")
+    assert nothing.code == 1
+    assert "the loss was not finite at step 7" in nothing.err
+    assert not (here / "nothing").exists()
+
+
+def test_learning_that_ends_nowhere_is_not_published(command: Command, here: Path) -> None:
+    words = (*COMMON, *FIELD, "--steps", "3", "--trials", "0", "--warmup", "0", "--lr", "1e30", "--save-every", "1")
+    outcome = command(*words, "--out", "other")
+    assert outcome.code == 1
+    assert "Try a lower --lr" in outcome.err
+    assert not (here / "other").exists()
+
+
 def test_what_does_not_fit_together_is_refused(command: Command, here: Path) -> None:
     command("fit", "pictures", "pictures/p1.png").refused(2, "no start for fields here", "weightgen metalearn")
     command("fit", "start", "pictures/p1.png", "--rate", "0.1").refused(2, "--rate wants to know of which")

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from weightgen.card import start_card
 from weightgen.checkpoint import check_target, hold, publish
-from weightgen.errors import InputError, UsageError, printable
+from weightgen.errors import CheckError, InputError, UsageError, printable
 from weightgen.inits.vi3nr import vi3nr_
 from weightgen.inits.winner import winner_, winner_strengths
 from weightgen.inr.config import field_config
@@ -28,12 +29,16 @@ from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.inr.start import Start, save_start
 from weightgen.inr.strainer import Strainer
 from weightgen.interruption import Interrupted
+from weightgen.models.jsonfile import read_json
 from weightgen.preparation import set_threads, settings_of, versions
 from weightgen.recipe import MetalearnRecipe
+from weightgen.retention import newest_complete
 from weightgen.tasks.task import Split
+from weightgen.trained import Diverged, Trained
 from weightgen.training import Progress, end, is_main_process, train
 
 MARKS = 10
+LOWER = "Try a lower --lr or --inner-rate."
 HELD_OUT = 0.1  # of the signals, for the end, where no folder is named for it
 INTERPOLATED = ("reptile-interpolation", "tinyreptile")
 GRADIENTS: dict[str, Gradient] = {"maml": "maml", "fomaml": "fomaml"}
@@ -63,7 +68,10 @@ def metalearn_one(
     progress: Progress | None = None,
     searching: Progress | None = None,
 ) -> Learned:
-    """Learn a start and publish it. States lie in `OUT.training` until then, and are found there on a second call."""
+    """Learn a start and publish it. States lie in `OUT.training` until then, and are found there on a second call.
+
+    Raises CheckError where learning diverged; what had been learned by the last good state is published all the same.
+    """
     check_target(out.resolve(), force)
     set_threads(recipe)
     kind = kind_of(recipe)
@@ -74,10 +82,13 @@ def metalearn_one(
     settings = settings_of(recipe, recipe.lr, marks)
     work = out.with_name(out.name + ".training")
     with hold(work):
+        diverged: str | None = None
         try:
             trained = train(model, task, settings, work / "states", progress=progress, tracker=recipe.tracker)
         except Interrupted as stop:
             raise Interrupted(f"{stop}, and saved in {work}.\nThe same command goes on from there.") from stop
+        except Diverged as error:
+            trained, diverged = _last_good(error, model, work / "states")
         start, value = started(trained.model.cpu(), kind), math.nan  # which the main process finds
         if is_main_process():
             if recipe.trials:
@@ -85,8 +96,10 @@ def metalearn_one(
                 start = replace(start, recommended=found)
             scores = _tested(start, signals["test"], recipe.inner_steps)
             own = recipe.model_copy(update={"out": None})
-            curve = dict(zip(marks, kind.metric.of(trained.curve).tolist(), strict=True))
+            curve = dict(zip(marks, kind.metric.of(trained.curve).tolist(), strict=diverged is None))
             value = float(np.mean(scores))
+            if not math.isfinite(value):
+                raise CheckError(f"{diverged or 'fits from the start are not finite'}.\n{LOWER}")
             evidence = {"metric": kind.metric.name, "split": "test", "items": len(scores), "value": value}
             with publish(out, force) as staged:
                 save_start(start, staged.path)
@@ -102,11 +115,25 @@ def metalearn_one(
                     curve={str(step): round(v, 4) for step, v in curve.items()},
                     signals={split: len(found) for split, found in signals.items()},
                     seconds=round(trained.seconds, 1),
+                    cost={"meta_learning_flops": task.flops(model) * recipe.batch_size * recipe.steps},
                     versions=versions("optuna"),
                 )
             shutil.rmtree(work, ignore_errors=True)
     end()
+    if diverged is not None:
+        raise CheckError(f"{diverged}, published in {printable(str(out))}.\n{LOWER}")
     return Learned(out, start, kind.metric.name, value, len(signals["test"]), trained.seconds)
+
+
+def _last_good(error: Diverged, model: torch.nn.Module, states: Path) -> tuple[Trained, str]:
+    """Return what had been learned when the newest state was saved, and what to say; raises the error without one."""
+    kept = newest_complete(states)
+    if kept is None:
+        raise error
+    told = read_json(kept / "progress.json")
+    model.load_state_dict(load_file(kept / "model.safetensors"))
+    text = f"the loss was not finite at step {error.step}: what was learned by step {told['step']} is kept"
+    return Trained(model, error.curve, told["seconds"], told["losses"]), text
 
 
 def _tested(start: Start, signals: list[Signal], steps: int) -> list[float]:

@@ -65,6 +65,12 @@ class MetaLearner(torch.nn.Module):
             outer, rates = self._back(parts, path, outer)
         return _with_gradient(losses, [*self.field.parameters(), self.log_rates], [*outer.values(), rates])
 
+    @property
+    def passes(self) -> int:
+        """Passes over a task's observations that its meta-gradient costs: a gradient three, a Hessian product six."""
+        steps = self.inner.steps
+        return {"reptile": 3 * steps, "fomaml": 3 * steps + 3, "maml": 9 * steps + 3}[self.algorithm]
+
     def derivatives(self) -> Derivatives:
         """Return what computes gradients and Hessian-vector products."""
         return derivatives_of(self.field, self.kind)

@@ -89,6 +89,14 @@ class MetaTask(Task):
                 f"{self.kind.name} signals have {self.kind.inputs} and {self.kind.outputs}"
             )
 
+    def flops(self, model: torch.nn.Module) -> float:
+        """Return the operations that one signal of a step costs: of passes through the products of the layers."""
+        products = sum(p.numel() for n, p in field_of(model).named_parameters() if n.endswith("weight"))
+        signal = self.kind.standard(self.signals["train"][0])
+        looked = min(self.points or self.kind.count(signal), self.kind.count(signal))
+        points = looked * self.kind.points(signal) / self.kind.count(signal)
+        return 2.0 * products * points * (model.passes if isinstance(model, MetaLearner) else 3)
+
     def optimizer(self, model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
         """Adam; its rate for a tensor is relative to the root mean square of the initial values, where asked for.
 
