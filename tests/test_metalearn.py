@@ -29,9 +29,10 @@ from weightgen.inr.start import Start, load_start, save_start
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 COMMON = ("metalearn", "pictures", "--signal-args", "crop=12", "--points", "0", "--tune", "2", "--threads", "1")
-FIELD = ("--field-args", "hidden=24,hidden_layers=2,offset=0.5")
+FIELD = ("--field", "siren", "--field-args", "hidden=24,hidden_layers=2,offset=0.5")
+INNER = ("--inner-rate", "0.2", "--batch-size", "3")
 SEARCH = ("--trials", "3", "--budget", "1", "--budget", "4")
-LEARN = (*COMMON, *FIELD, *SEARCH, "--steps", "30")
+LEARN = (*COMMON, *FIELD, *INNER, *SEARCH, "--steps", "30")
 
 
 def blobs(seed: int, size: int = 12) -> np.ndarray:
@@ -66,7 +67,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(where / "pictures", range(12))
     arguments = {"hidden": 24, "hidden_layers": 2, "offset": 0.5}
     recipe = MetalearnRecipe(
-        data=str(where / "pictures"), field_args=arguments, signal_args={"crop": 12}, steps=30, points=0, tune=2,
+        data=str(where / "pictures"), field="siren", inner_rate=0.2, batch_size=3,
+        field_args=arguments, signal_args={"crop": 12}, steps=30, points=0, tune=2,
         trials=3, budget=[1, 4], threads=1,
     )  # fmt: skip
     metalearn_one(recipe, where / "start")
@@ -147,9 +149,11 @@ def test_many_signals_are_fitted_as_each_alone(command: Command, here: Path) -> 
 @pytest.mark.parametrize("algorithm", ["fomaml", "reptile", "reptile-interpolation", "tinyreptile", "strainer"])
 def test_every_algorithm_learns(command: Command, here: Path, algorithm: str) -> None:
     rates = {"reptile-interpolation": "0.5", "tinyreptile": "0.5", "strainer": "0.02"}
-    inner = {"tinyreptile": ("--inner-steps", "20", "--inner-rate", "0.02", "--batch-size", "1")}
-    words = ("--algorithm", algorithm, "--lr", rates.get(algorithm, "0.02"), "--out", "other")
-    outcome = command(*COMMON, *FIELD, "--steps", "30", "--trials", "0", *inner.get(algorithm, ()), *words)
+    inner = INNER
+    if algorithm == "tinyreptile":
+        inner = ("--inner-steps", "20", "--inner-rate", "0.02", "--batch-size", "1")
+    words = (*COMMON, *FIELD, *inner, "--steps", "30", "--trials", "0", "--algorithm", algorithm)
+    outcome = command(*words, "--lr", rates.get(algorithm, "0.02"), "--out", "other")
     assert outcome.code == 0, outcome.err
     manifest = json.loads((here / "other" / "manifest.json").read_text())
     assert manifest["curve"]["30"] > manifest["curve"]["0"] + 0.1
@@ -239,7 +243,7 @@ def test_learning_that_diverges_keeps_what_was_learned(
         return found
 
     monkeypatch.setattr(training._Loop, "_train_step", breaking)
-    words = (*COMMON, *FIELD, "--steps", "30", "--trials", "0")
+    words = (*COMMON, *FIELD, *INNER, "--steps", "30", "--trials", "0")
     outcome = command(*words, "--save-every", "2", "--out", "other")
     assert outcome.code == 1
     assert "not finite at step 7: what was learned by step 6 is kept, published in other" in outcome.err
@@ -252,7 +256,21 @@ def test_learning_that_diverges_keeps_what_was_learned(
 
 
 def test_learning_that_ends_nowhere_is_not_published(command: Command, here: Path) -> None:
-    words = (*COMMON, *FIELD, "--steps", "3", "--trials", "0", "--warmup", "0", "--lr", "1e30", "--save-every", "1")
+    words = (
+        *COMMON,
+        *FIELD,
+        *INNER,
+        "--steps",
+        "3",
+        "--trials",
+        "0",
+        "--warmup",
+        "0",
+        "--lr",
+        "1e30",
+        "--save-every",
+        "1",
+    )
     outcome = command(*words, "--out", "other")
     assert outcome.code == 1
     assert "Try a lower --lr" in outcome.err
@@ -320,7 +338,8 @@ def test_python_does_what_the_command_line_does(here: Path, monkeypatch: pytest.
 
 def test_two_processes_learn_what_one_learns(here: Path) -> None:
     """Tasks are spread over processes: the mean of their meta-gradients is that of all."""
-    words = ("-m", "weightgen", *COMMON, *FIELD, "--steps", "3", "--batch-size", "4", "--trials", "0", "--out")
+    sizes = ("--field-args", "hidden=24,hidden_layers=2", "--batch-size", "4")
+    words = ("-m", "weightgen", *COMMON, *sizes, "--steps", "3", "--trials", "0", "--out")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -173,16 +173,18 @@ def make_learner(
 ) -> tuple[torch.nn.Module, MetaTask]:
     """Return the module that the loop trains, and the task that it trains on."""
     sizes = {"inputs": kind.inputs, "outputs": kind.outputs}
-    field = Field(field_config(recipe.field, {**sizes, **recipe.field_args}), recipe.seed)
+    suited = kind.suited.arguments if recipe.field is None else {}
+    field = Field(field_config(recipe.field or "siren", {**sizes, **suited, **recipe.field_args}), recipe.seed)
+    rate = recipe.inner_rate or kind.suited.rate
     _initialise(recipe, field, kind, signals["train"])
     steps, points, interpolate = recipe.inner_steps, recipe.points, recipe.algorithm in INTERPOLATED
     model: torch.nn.Module
     if recipe.algorithm == "strainer":
-        model, steps = Strainer(field, kind, len(signals["train"]), recipe.inner_steps, recipe.inner_rate), 0
+        model, steps = Strainer(field, kind, len(signals["train"]), recipe.inner_steps, rate), 0
     else:
         algorithm = GRADIENTS.get(recipe.algorithm, "reptile")
         learned = recipe.inner_rates == "learned" and algorithm != "reptile"
-        inner = Inner(recipe.inner_steps, recipe.inner_rate, learned)
+        inner = Inner(recipe.inner_steps, rate, learned)
         model = MetaLearner(field, kind, inner, algorithm, recipe.objective == "psnr")
     if recipe.algorithm == "tinyreptile":
         points = 1

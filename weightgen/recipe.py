@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from weightgen.errors import UsageError, did_you_mean, printable
@@ -21,6 +21,8 @@ MAX_BYTES = 1 << 20  # a recipe is written by hand
 
 Flag = Annotated[bool, Parameter(negative=())]
 Stage = Annotated[str, Parameter(parse=False)]
+LOOP = Parameter(group=Group("Training loop", sort_key=1))
+"""Options that have little to do with what is trained: told last."""
 Arguments = Annotated[
     dict[str, Any],
     BeforeValidator(lambda value: parse_arguments(value) if isinstance(value, str) else value),
@@ -106,19 +108,25 @@ class LoopRecipe(Recipe):
 
     without_effect: ClassVar[frozenset[str]] = frozenset({"out", "tracker", "save_every"})
 
-    schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
+    schedule: Annotated[Literal["cosine", "linear", "constant_with_warmup"], LOOP] = Field(
         "cosine", description="Of the learning rate, after a linear warmup."
     )
-    warmup: float = Field(0.1, ge=0, le=1, description="Fraction of the steps that the rate takes to rise.")
-    accumulate: int = Field(1, ge=1, description="Micro-batches per step and process.")
-    precision: Literal["no", "bf16", "fp16"] = Field("no", description="Mixed precision.")
-    ema: float = Field(0.0, ge=0, lt=1, description="Decay of averaged weights, which are then scored; 0: none.")
-    seed: int = Field(0, ge=0, description="Of the initialisation.")
-    data_seed: int = Field(0, ge=0, description="Of the data order.")
-    augment_seed: int = Field(0, ge=0, description="Of augmentation and dropout.")
-    threads: int = Field(0, ge=0, description="CPU threads of one training; 0: as many as cores.")
-    save_every: int = Field(200, ge=1, description="Steps between saved states.")
-    tracker: str | None = Field(None, description="Log to a tracker of Accelerate: tensorboard, wandb, ...")
+    warmup: Annotated[float, LOOP] = Field(
+        0.1, ge=0, le=1, description="Fraction of the steps that the rate takes to rise."
+    )
+    accumulate: Annotated[int, LOOP] = Field(1, ge=1, description="Micro-batches per step and process.")
+    precision: Annotated[Literal["no", "bf16", "fp16"], LOOP] = Field("no", description="Mixed precision.")
+    ema: Annotated[float, LOOP] = Field(
+        0.0, ge=0, lt=1, description="Decay of averaged weights, which are then scored; 0: none."
+    )
+    seed: Annotated[int, LOOP] = Field(0, ge=0, description="Of the initialisation.")
+    data_seed: Annotated[int, LOOP] = Field(0, ge=0, description="Of the data order.")
+    augment_seed: Annotated[int, LOOP] = Field(0, ge=0, description="Of augmentation and dropout.")
+    threads: Annotated[int, LOOP] = Field(0, ge=0, description="CPU threads of one training; 0: as many as cores.")
+    save_every: Annotated[int, LOOP] = Field(200, ge=1, description="Steps between saved states.")
+    tracker: Annotated[str | None, LOOP] = Field(
+        None, description="Log to a tracker of Accelerate: tensorboard, wandb, ..."
+    )
 
 
 class TrainingRecipe(LoopRecipe):
@@ -190,7 +198,11 @@ class MetalearnRecipe(LoopRecipe):
     data: Annotated[str, Parameter(parse=False)] = ""  # the command's argument
     kind: Literal["image", "audio", "shape", "ct", "views"] = Field("image", description="What the signals are.")
     signal_args: Arguments = Field({}, description="Conventions of the signals: key=value,... as in channels=1,crop=64")
-    field: str = Field("siren", description="Coordinate network: siren, finer, gauss, wire, fourier or positional.")
+    field: str | None = Field(
+        None,
+        description="Coordinate network: siren, finer, gauss, wire, fourier or positional; by default a siren "
+        "of the shape that learned best for the kind.",
+    )
     field_args: Arguments = Field({}, description="Overrides of the field: key=value,... as in hidden=128,frequency=50")
     init: Literal["own", "vi3nr", "winner"] = Field(
         "own", description="Initial weights: as the field's authors draw them, VI3NR or WINNER."
@@ -199,7 +211,9 @@ class MetalearnRecipe(LoopRecipe):
         "maml", description="How to learn the start."
     )
     inner_steps: int = Field(2, ge=1, le=1000, description="Steps of adaptation that are learned for.")
-    inner_rate: float = Field(0.2, gt=0, description="Rate of those steps, or where learned rates begin.")
+    inner_rate: float | None = Field(
+        None, gt=0, description="Rate of those steps, or where learned rates begin; by default one that suits the kind."
+    )
     inner_rates: Literal["learned", "fixed"] = Field(
         "learned", description="Learn a rate for each tensor and step (MAML and FOMAML), or keep the one."
     )
@@ -207,8 +221,8 @@ class MetalearnRecipe(LoopRecipe):
         "psnr", description="What is averaged over signals: the logarithm of the loss, or the loss."
     )
     steps: int = Field(1000, ge=1, description="Outer steps.")
-    batch_size: int = Field(3, ge=1, description="Signals of one outer step, over all processes.")
-    points: int = Field(4096, ge=0, description="Observations of a signal that one step looks at; 0: all of them.")
+    batch_size: int = Field(1, ge=1, description="Signals of one outer step, over all processes.")
+    points: int = Field(8192, ge=0, description="Observations of a signal that one step looks at; 0: all of them.")
     lr: float = Field(0.02, gt=0, description="Outer rate.")
     relative: bool = Field(True, description="Outer rates are relative to each tensor's own scale.")
     clip: float = Field(10.0, gt=0, description="Largest norm of the outer gradient.")

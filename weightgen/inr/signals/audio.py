@@ -16,7 +16,7 @@ from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files
 from weightgen.inr.signals.grids import Coordinates
-from weightgen.inr.signals.kind import Evaluate, Kind, Signal, psnr
+from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited, psnr
 
 SUFFIXES = (".wav", ".flac")
 MAX_SAMPLES = 1 << 28  # of one file, over its channels: a compressed file of silence can promise any number
@@ -47,6 +47,7 @@ class Audio(Kind):
 
     name = "audio"
     Config = AudioConfig
+    suited = Suited({"hidden": 256, "hidden_layers": 2, "first_frequency": 3000, "gain": 2}, 0.3)
     suffix = ".wav"
     inputs = 1
 

@@ -30,6 +30,16 @@ class Signal:
     """What the kind keeps: pixels, samples, points with distances, rays with colours."""
 
 
+@dataclass(frozen=True)
+class Suited:
+    """What learns well from a kind of signal, where nobody says otherwise."""
+
+    arguments: Mapping[str, Any]
+    """Of a siren."""
+    rate: float
+    """Inner rate."""
+
+
 class Kind(ABC):
     """Rules of one kind of signal, made from its conventions, which are the `signal` part of a start's config.json."""
 
@@ -37,6 +47,7 @@ class Kind(ABC):
     Config: ClassVar[type[Strict]]
     """The conventions: value and coordinate ranges, channels, rates, angles."""
     metric: ClassVar[Metric] = PSNR
+    suited: ClassVar[Suited] = Suited({"hidden": 256, "hidden_layers": 2}, 0.02)
     suffix: ClassVar[str]
     """Of the files that `save` writes when nothing else is asked for."""
     inputs: int

@@ -18,7 +18,7 @@ from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.images import SUFFIXES, open_image
-from weightgen.inr.signals.kind import Evaluate, Kind, Signal
+from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
 from weightgen.inr.signals.radon import interpolated, ray_points
 
 GRID = Coordinates()  # of a slice's pixels: centres of the cells of [-1, 1]^2
@@ -50,6 +50,7 @@ class Tomography(Kind):
 
     name = "ct"
     Config = TomographyConfig
+    suited = Suited({"hidden": 256, "hidden_layers": 2, "offset": 0.2}, 0.01)
     suffix = ".png"
     inputs = 2
     outputs = 1
