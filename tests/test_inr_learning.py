@@ -135,7 +135,7 @@ def test_first_order_methods() -> None:
 def test_interpolation_moves_towards_the_mean_of_the_adapted_weights() -> None:
     """Nichol et al. 2018: theta + eps * (mean of theta_m - theta)."""
     made, parts = learner("reptile"), looks()
-    task = MetaTask(KIND, {}, 3, 7, interpolate=True)
+    task = MetaTask(KIND, {}, 3, 7, relative=True, interpolate=True)
     optimizer = task.optimizer(made, Settings(steps=1, batch_size=2, learning_rate=0.25))
     before = {n: p.detach().clone() for n, p in made.field.named_parameters()}
     made({"steps": parts}).mean().backward()

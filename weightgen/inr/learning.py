@@ -39,10 +39,10 @@ class MetaTask(Task):
         """`points`: observations that each inner step, and the outer one, looks at; 0: all of them.
 
         `relative`: the outer rate is a fraction of each tensor's own scale. `rates_rate`: outer rate of the logarithms
-        of learned inner rates. `interpolate`: move the start towards the adapted weights by the outer rate.
+        of learned inner rates. `interpolate`: move the start towards the adapted weights by the outer rate itself.
         """
         self.kind, self.signals, self.steps, self.points = kind, signals, steps, points
-        self.relative, self.rates_rate, self.interpolate = relative, rates_rate, interpolate
+        self.relative, self.rates_rate, self.interpolate = relative and not interpolate, rates_rate, interpolate
         self.metric = kind.metric
         self.sizes = {split: len(found) for split, found in signals.items()}
 
