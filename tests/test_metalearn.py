@@ -91,6 +91,8 @@ def test_a_start_is_learned_fitted_and_drawn(command: Command, tmp_path: Path) -
     assert set(said["recommended"]) == {"1", "4"}
     assert not (tmp_path / "start.training").exists()
     assert command("verify", "start").code == 0
+    modes = {f.stat().st_mode & 0o777 for f in (tmp_path / "start").iterdir()}
+    assert len(modes) == 1  # whoever may read the config may read the weights
     curve = json.loads((tmp_path / "start" / "manifest.json").read_text())["curve"]
     assert curve["30"] > curve["0"] + 1  # dB
     write(tmp_path / "new", range(50, 53), 16)

@@ -105,7 +105,7 @@ tags:
 A starting point for coordinate networks (`{recipe.field or "siren"}`, {parameters:,} parameters), learned by weightgen
 {__version__} with `{recipe.algorithm}` from {recipe.kind} signals: from here a new signal is fitted in a few steps.
 
-- {evidence["metric"]} on {evidence["items"]:,} test signals after {start.inner_steps} steps:
+- {evidence["metric"]} on {evidence["items"]:,} test signals after {recipe.inner_steps} steps:
   **{evidence["value"]:.2f}{unit}**
 - coordinates, value ranges and recommended settings: `config.json`{origin}
 {table}

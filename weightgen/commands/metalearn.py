@@ -54,13 +54,13 @@ def carry_out_metalearning(recipe: MetalearnRecipe, console: Console, force: boo
     data = {
         "directory": recipe.out,
         made.metric: made.value,
-        "steps": made.start.inner_steps,
+        "steps": recipe.inner_steps,
         "signals": made.signals,
         "seconds": round(made.seconds, 1),
         "recommended": {b: r.model_dump() for b, r in made.start.recommended.items()},
     }
     text = (
-        f"wrote {recipe.out}/: {made.metric} {made.value:.2f} after {made.start.inner_steps} steps, mean of "
+        f"wrote {recipe.out}/: {made.metric} {made.value:.2f} after {recipe.inner_steps} steps, mean of "
         f"{made.signals} test signals ({made.seconds:.0f} s)\n"
         f"fit:    weightgen fit {recipe.out} SIGNAL --steps 2 --render out{made.start.kind.suffix}\n"
         f"check:  weightgen verify {recipe.out}"

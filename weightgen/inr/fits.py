@@ -54,7 +54,7 @@ class Fits:
 
     def save(self, directory: Path) -> None:
         """Write config.json and model.safetensors: plain tensors of one fit, (T, ...) of several."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         config = FitsConfig(
             field=self.field.config,
@@ -67,7 +67,7 @@ class Fits:
         one = len(self.signals) == 1
         tensors = {n: (t[0] if one else t).cpu().contiguous() for n, t in self.tensors.items()}
         buffers = {n: b.cpu() for n, b in self.field.named_buffers()}
-        save_file({**tensors, **buffers}, directory / WEIGHTS, metadata={"format": "pt"})
+        (directory / WEIGHTS).write_bytes(save({**tensors, **buffers}, metadata={"format": "pt"}))
 
     def one(self, index: int) -> Fits:
         """Return a single fit."""

@@ -109,7 +109,7 @@ class Start:
 
 def save_start(start: Start, directory: Path) -> None:
     """Write config.json and model.safetensors into a directory that is being published."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     config = StartConfig(
         field=start.field.config,
@@ -123,7 +123,7 @@ def save_start(start: Start, directory: Path) -> None:
     if start.rates is not None:
         names = [n for n, _ in start.field.named_parameters()]
         tensors |= {RATES + n: start.rates[:, i].detach().cpu().contiguous() for i, n in enumerate(names)}
-    save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
+    (directory / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file's is for its owner only
 
 
 def load_start(directory: Path) -> Start:
