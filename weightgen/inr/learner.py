@@ -52,15 +52,15 @@ class MetaLearner(torch.nn.Module):
         start: Tensors = stacked(self.field, len(next(iter(parts.values()))))
         tensors = start
         for step in range(self.inner.steps):
-            _, grads = derivatives.gradient(tensors, _part(parts, step))
+            losses, grads = derivatives.gradient(tensors, _part(parts, step))
             path.append((tensors, grads))
             tensors = self.moved(tensors, grads, step)
-        losses, outer = derivatives.gradient(tensors, _part(parts, self.inner.steps))
-        weights = 1 / losses.clamp_min(1e-8) if self.psnr else torch.ones_like(losses)
-        if self.algorithm == "reptile":
+        if self.algorithm == "reptile":  # asks for no gradient where it ends: its loss is that before the last step
             outer = {n: start[n] - tensors[n] for n in tensors}
             rates = torch.zeros_like(self.log_rates)
         else:
+            losses, outer = derivatives.gradient(tensors, _part(parts, self.inner.steps))
+            weights = 1 / losses.clamp_min(1e-8) if self.psnr else torch.ones_like(losses)
             outer = {n: g * _as(weights, g) for n, g in outer.items()}
             outer, rates = self._back(parts, path, outer)
         return _with_gradient(losses, [*self.field.parameters(), self.log_rates], [*outer.values(), rates])
