@@ -23,6 +23,7 @@ def snippet(config: FieldConfig, directory: str) -> str:
         "",
         f'w = load_file("{directory}/model.safetensors")',
         "",
+        "",
         "def layer(i, x):",
     ]
     if wire:
@@ -34,7 +35,7 @@ def snippet(config: FieldConfig, directory: str) -> str:
         ]
     else:
         lines += ['    return x @ w[f"net.{i}.weight"].T + w[f"net.{i}.bias"]']
-    lines += ["", "def field(x):", *_encoding(config)]
+    lines += ["", "", "def field(x):", *_encoding(config)]
     first, later = (
         ACTIVATIONS[config.activation].format(w=_number(omega), s=_number(config.spread))
         for omega in (config.first_frequency, config.frequency)
