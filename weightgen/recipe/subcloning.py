@@ -1,0 +1,62 @@
+"""The recipe of `weightgen subclone`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from pydantic import BeforeValidator, Field
+
+from weightgen.recipe.base import Arguments, Flag, Recipe
+
+
+def _blocks(value: Any) -> Any:
+    listed = isinstance(value, str) and re.fullmatch(r"\d+(,\d+)*", value)
+    return [int(b) for b in value.split(",")] if listed else value
+
+
+class SubcloneRecipe(Recipe):
+    """Cut a small model's weights out of a larger one."""
+
+    stage: Annotated[Literal["subclone"], Parameter(parse=False)] = "subclone"
+    src: str = Field(
+        description="Source: a preset (see: weightgen models), timm:NAME[.tag], hf:ORG/NAME[@revision], "
+        "hf-hub:ORG/NAME, a directory, or package:NAME/path (a directory inside an installed Python package)."
+    )
+    dst: str = Field(
+        description="Target: the same kinds of name, or 'same' for the source's own configuration with --dst-args.",
+    )
+    src_args: Arguments = Field({}, description="Overrides of the source's configuration: key=value,...")
+    dst_args: Arguments = Field({}, description="Overrides of the target's configuration: key=value,...")
+    src_weights: str | None = Field(
+        None, description="The source's weights: a file or directory, where --src only names the architecture."
+    )
+    dst_tokenizer: str | None = Field(
+        None, description="Directory with the target's tokenizer, to match vocabularies that differ."
+    )
+    method: str | None = Field(
+        None,
+        description="subcloning (default for timm models), selection (for transformers models) or minitron: a bundle "
+        "of the four choices below.",
+    )
+    choose: str | None = Field(None, description="Which indices: uniform, consecutive, random or importance.")
+    heads: str | None = Field(
+        None, description="whole: keep whole attention heads; flat: cut every axis as a plain one, as published."
+    )
+    depth: Annotated[str | list[int] | None, BeforeValidator(_blocks), Parameter(n_tokens=1, negative=())] = Field(
+        None, description="Which blocks: first, spread, ends, influence, or a list such as 0,2,5."
+    )
+    scale: str | None = Field(None, description="none, or fan-in: multiply by sqrt(source fan-in / target fan-in).")
+    importance: str | None = Field(
+        None, description="What importance is: magnitude (no data), activation or minitron (with --calibrate)."
+    )
+    calibrate: str | None = Field(None, description="Folder of images or text file to measure activations on.")
+    calibrate_samples: int = Field(64, ge=1, description="How many images or text pieces to use.")
+    scores: str | None = Field(None, description="Use scores saved before instead of measuring.")
+    save_scores: str | None = Field(None, description="Save the scores to a file, for other target sizes.")
+    dtype: Literal["keep", "float32", "bfloat16", "float16"] = Field(
+        "keep", description="Type of the weights written; the source's own by default."
+    )
+    seed: int = Field(0, ge=0, description="Seed of random choices and of what is initialised anew.")
+    allow_pickle: Flag = Field(False, description="Read a pickled weights file (tensors only).")
