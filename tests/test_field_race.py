@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.conftest import Command
 from tests.test_metalearn import made, write
-from weightgen.inr.contenders import make_start, parse_entry
+from weightgen.compare.entries import make_start, parse_entry
 from weightgen.inr.fitting import evaluator, stacked
 from weightgen.inr.start import load_start
 
@@ -34,7 +34,7 @@ def race(*starts: str, out: str = "race") -> tuple[str, ...]:
 def test_starts_race_on_held_out_signals(
     made: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("weightgen.inr.contenders.FITTED", 5)
+    monkeypatch.setattr("weightgen.inr.controls.FITTED", 5)
     (tmp_path / "start").symlink_to(made / "start")
     write(tmp_path / "new", range(50, 56))
     outcome = command(*race(*STARTS))

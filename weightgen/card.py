@@ -119,16 +119,7 @@ A starting point for coordinate networks (`{recipe.field or "siren"}`, {paramete
 {snippet(config, name)}
 ```
 
-## Make it again
-
-`weightgen run recipe.yaml`, with the recipe beside this file:
-
-```yaml
-{recipe.to_yaml().strip()}
-```
-
-`weightgen verify {name}` checks every file against `manifest.json`.
-"""
+{_again(recipe, name)}"""
 
 
 def _advice(adaptation: Adaptation, steps: int) -> str:
@@ -136,11 +127,11 @@ def _advice(adaptation: Adaptation, steps: int) -> str:
     if not adaptation.learned_steps:
         return after
     learned = f"learned rates x {adaptation.scale:.2g}"
-    return (
-        learned
-        if steps <= adaptation.learned_steps
-        else f"{learned} for {adaptation.learned_steps} steps, then {after}"
-    )
+    if adaptation.momentum >= 0.01 and steps > 1:
+        learned += f", momentum {adaptation.momentum:.2g}"
+    if steps <= adaptation.learned_steps:
+        return learned
+    return f"{learned} for {adaptation.learned_steps} steps, then {after}"
 
 
 def load_text(target: Architecture, name: str) -> str:
@@ -159,7 +150,11 @@ import {target.library}
 model = {load_text(target, name)}
 ```
 
-## Make it again
+{_again(recipe, name)}"""
+
+
+def _again(recipe: Recipe, name: str) -> str:
+    return f"""## Make it again
 
 `weightgen run recipe.yaml`, with the recipe beside this file:
 

@@ -15,10 +15,8 @@ from safetensors.torch import load_file
 from weightgen.card import start_card
 from weightgen.checkpoint import check_target, hold, publish
 from weightgen.errors import CheckError, InputError, UsageError, printable
-from weightgen.inits.vi3nr import vi3nr_
-from weightgen.inits.winner import winner_, winner_strengths
 from weightgen.inr.config import field_config
-from weightgen.inr.contenders import centred
+from weightgen.inr.controls import redraw
 from weightgen.inr.field import Field
 from weightgen.inr.learner import Gradient, Inner, MetaLearner
 from weightgen.inr.learning import MetaTask, field_of
@@ -176,7 +174,8 @@ def make_learner(
     suited = kind.suited.arguments if recipe.field is None else {}
     field = Field(field_config(recipe.field or "siren", {**sizes, **suited, **recipe.field_args}), recipe.seed)
     rate = recipe.inner_rate or kind.suited.rate
-    _initialise(recipe, field, kind, signals["train"])
+    if recipe.init != "own":
+        redraw(recipe.init, field, kind, signals["train"], recipe.seed)
     steps, points, interpolate = recipe.inner_steps, recipe.points, recipe.algorithm in INTERPOLATED
     model: torch.nn.Module
     if recipe.algorithm == "strainer":
@@ -189,15 +188,6 @@ def make_learner(
     if recipe.algorithm == "tinyreptile":
         points = 1
     return model, MetaTask(kind, signals, steps, points, relative=recipe.relative, interpolate=interpolate)
-
-
-def _initialise(recipe: MetalearnRecipe, field: Field, kind: Kind, signals: list[Signal]) -> None:
-    """Draw the field's weights anew where the recipe asks for another initialiser than its authors'."""
-    generator = torch.Generator().manual_seed(recipe.seed)
-    if recipe.init == "vi3nr":
-        vi3nr_(field, generator)
-    elif recipe.init == "winner":
-        winner_(field, generator, *winner_strengths((centred(kind, s) for s in signals), kind.inputs))
 
 
 def started(model: torch.nn.Module, kind: Kind) -> Start:

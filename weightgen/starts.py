@@ -50,11 +50,15 @@ class Start:
         return model
 
 
+def split_name(text: str) -> tuple[str, str]:
+    """Return the name that `NAME=START` gives a start, empty where it gives none, and the start."""
+    name, equals, rest = text.partition("=")
+    return (name, rest) if equals and "/" not in name else ("", text)
+
+
 def parse_start(text: str) -> Start:
     """Read `[NAME=]DIRECTORY`, an initialiser, `random`, `shuffled:DIR`, `stats:DIR` or `scratch-flops[:DIR]`."""
-    name, equals, rest = text.partition("=")
-    if not equals or "/" in name:
-        name, rest = "", text
+    name, rest = split_name(text)
     kind, _, argument = rest.partition(":")
     if rest == "random":
         return Start(text, name or "random", "random")
@@ -78,12 +82,17 @@ def parse_start(text: str) -> Start:
 def parse_starts(texts: list[str]) -> list[Start]:
     """Read several; raises UsageError where two would have one name."""
     starts = [parse_start(t) for t in texts]
-    seen: set[str] = set()
-    for start in starts:
-        if start.name in seen:
-            raise UsageError(f"two starts are called '{printable(start.name)}': name one, as in other={start.text}")
-        seen.add(start.name)
+    refuse_same_names([(s.name, s.text) for s in starts])
     return starts
+
+
+def refuse_same_names(starts: list[tuple[str, str]]) -> None:
+    """Raise UsageError where two of the starts, (name, text) each, would have one name."""
+    seen: set[str] = set()
+    for name, text in starts:
+        if name in seen:
+            raise UsageError(f"two starts are called '{printable(name)}': name one, as in other={printable(text)}")
+        seen.add(name)
 
 
 def architecture_of(starts: list[Start], model: str | None, arguments: Mapping[str, Any]) -> Architecture:

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from weightgen.checkpoint import hold, publish
-from weightgen.compare.jobs import PATIENCE, TUNING, finished
+from weightgen.compare.entries import Entry, make_start, parse_entry
+from weightgen.compare.jobs import PATIENCE, TUNING, finished, job_directory
 from weightgen.compare.runs import Run
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.inr.contenders import Entry, make_start, parse_entry
 from weightgen.inr.fitting import evaluator
 from weightgen.inr.search import recommend
 from weightgen.inr.signals.files import splits
@@ -24,6 +24,7 @@ from weightgen.inr.start import Recommended, Start, load_start
 from weightgen.models.jsonfile import read_json
 from weightgen.preparation import set_threads
 from weightgen.recipe import CompareRecipe
+from weightgen.starts import refuse_same_names
 
 BUDGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 TUNED = 6  # signals that rates are chosen on
@@ -40,9 +41,7 @@ class FieldJob:
 
     def directory(self, out: Path, entry: Entry) -> Path:
         """Return where it is published."""
-        folder = "".join(c if c.isalnum() or c in "-_." else "-" for c in entry.name)
-        where = out / ("trials" if self.seed is None else "runs") / f"{self.start + 1:02d}-{folder}"
-        return where / ("rates" if self.seed is None else f"seed-{self.seed}")
+        return job_directory(out, self.start, entry.name, self.seed, "rates")
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,7 @@ def _set_up(text: str) -> FieldSetup:
     recipe = CompareRecipe.model_validate_json(text)
     set_threads(recipe)
     entries = [parse_entry(t) for t in recipe.start]
-    names = [e.name for e in entries]
-    twice = next((n for n in names if names.count(n) > 1), None)
-    if twice is not None:
-        raise UsageError(f"two starts are called '{printable(twice)}': name one, as in other=DIRECTORY")
+    refuse_same_names([(e.name, e.text) for e in entries])
     learned = [e for e in entries if e.directory]
     if not learned:
         raise UsageError("no start says what the fields and signals are: name a directory of weightgen metalearn")

@@ -47,9 +47,14 @@ class Job:
 
     def directory(self, out: Path, start: Start) -> Path:
         """Return where it is published."""
-        folder = "".join(c if c.isalnum() or c in "-_." else "-" for c in start.name)
-        where = out / ("trials" if self.seed is None else "runs") / f"{self.start + 1:02d}-{folder}"
-        return where / (f"lr-{self.learning_rate:g}" if self.seed is None else f"seed-{self.seed}")
+        return job_directory(out, self.start, start.name, self.seed, f"lr-{self.learning_rate:g}")
+
+
+def job_directory(out: Path, position: int, name: str, seed: int | None, trial: str) -> Path:
+    """Return where a start's run with a seed is published, or without one its trial."""
+    folder = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    where = out / ("trials" if seed is None else "runs") / f"{position + 1:02d}-{folder}"
+    return where / (trial if seed is None else f"seed-{seed}")
 
 
 @dataclass(frozen=True)

@@ -197,13 +197,14 @@ def _spread(parts: Parts, workers: int, work: Callable[[int, int, Tensor, Tensor
         for part, share in parts:
             some(0, list(_pieces(part, share)))
         return
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(workers) as pool:
             for part, share in parts:
                 list(pool.map(some, range(workers), repeat(list(_pieces(part, share)))))
     finally:
-        torch.set_num_threads(workers)
+        torch.set_num_threads(before)
 
 
 def _zeros(tensors: Tensors) -> dict[str, Tensor]:

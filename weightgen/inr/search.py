@@ -15,6 +15,7 @@ from weightgen.inr.start import Recommended, Start
 BUDGETS = (1, 2, 5, 10, 50, 200)
 LONG = 50  # steps from which a budget gets a third of the trials: they are what the search spends its time on
 POINTS = 8192  # points of the field that a step of a long trial evaluates for a signal
+RATES = (1e-3, 1e-4)  # of Adam, where nothing was learned
 EVERY = 1 << 16  # learned steps: all that there are
 FEW = 3  # signals that long trials fit
 JUDGED = 8192  # points of a signal that a trial is judged on
@@ -47,8 +48,9 @@ def recommend(
             warnings.simplefilter("ignore")  # optuna marks half of what it has as experimental
             sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(2, counts[budget] // 3))
             study = optuna.create_study(direction="maximize", sampler=sampler)
-        # First what the start was learned with, and what was best for fewer steps.
-        known = [Adaptation(learned_steps=EVERY), *(r.adaptation for r in list(found.values())[-1:])]
+        # First what the start was learned with, or Adam's usual rates, and what was best for fewer steps.
+        known = [Adaptation(learned_steps=EVERY, rate=rate) for rate in RATES[: 1 if start.rates is not None else None]]
+        known += [found[max(found)].adaptation] if found else []
         for adaptation in known:
             study.enqueue_trial(_words(adaptation), skip_if_exists=True)
         for _ in range(counts[budget]):

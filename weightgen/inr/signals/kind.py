@@ -13,6 +13,7 @@ from torch import Tensor
 
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
+from weightgen.inr.signals.grids import Coordinates
 from weightgen.tasks.task import Metric
 
 Evaluate = Callable[[Tensor], Tensor]
@@ -50,6 +51,8 @@ class Kind(ABC):
     suited: ClassVar[Suited] = Suited({"hidden": 256, "hidden_layers": 2}, 0.02)
     suffix: ClassVar[str]
     """Of the files that `save` writes when nothing else is asked for."""
+    coordinates: Coordinates = Coordinates()
+    """Of the grid that signals lie on, where they lie on one; others fill [-1, 1] as well."""
     inputs: int
     """Coordinates of a point."""
     outputs: int
