@@ -98,6 +98,15 @@ def test_controls(made: Path) -> None:
     assert near < far / 10
 
 
+def test_random_weights_of_any_family(made: Path) -> None:
+    learned = load_start(made / "start")
+    entry = parse_entry("random:gauss")
+    start = make_start(entry, learned, [], 0)
+    assert (entry.name, entry.kind) == ("random:gauss", "random")
+    assert start.field.config.activation == "gauss" != learned.field.config.activation
+    assert (start.field.config.inputs, start.field.config.outputs) == (learned.kind.inputs, learned.kind.outputs)
+
+
 def test_what_cannot_race_is_refused(made: Path, command: Command, tmp_path: Path) -> None:
     (tmp_path / "start").symlink_to(made / "start")
     write(tmp_path / "new", range(50, 54))
@@ -107,5 +116,7 @@ def test_what_cannot_race_is_refused(made: Path, command: Command, tmp_path: Pat
     command(*race("start", "start", "random")).refused(2, "two starts are called 'start'")
     command(*race("start", "random", "shuffled:")).refused(2, "of which start?")
     command(*race("new", "random")).refused(2, "no start for fields here")
+    command(*race("start", "random", "random:sirens")).refused(2, "Did you mean 'random:siren'")
+    command(*race("start", "random"), "--batch-size", "8").refused(2, "--batch-size has no effect on a race of fits")
     words = ("train", "--task", "fit", "--model", "vit-tiny", "--out", "x")
     command(*words).refused(2, "fields are not trained like models")

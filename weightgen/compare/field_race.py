@@ -32,6 +32,21 @@ from weightgen.recipe import CompareRecipe
 from weightgen.training import Progress, end, is_main_process
 
 ITSELF = "the signal"
+HEEDED = {
+    "stage",
+    "task",
+    "data",
+    "start",
+    "steps",
+    "seeds",
+    "lr_trials",
+    "workers",
+    "require",
+    "seed",
+    "threads",
+    "out",
+}
+"""Fields of the recipe that a race of fits looks at."""
 
 
 def race_fields(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> Results:
@@ -40,6 +55,7 @@ def race_fields(recipe: CompareRecipe, out: Path, progress: Progress | None = No
     For every start and budget the way of fitting is chosen on signals of its own, with the same number of trials;
     then each seed fits every test signal. A mark of the curve is what its budget reaches with its own settings.
     """
+    _refuse_unheeded(recipe)
     recipe = recipe.model_copy(update={"out": None, "threads": recipe.threads or 1})
     refuse_other_race(recipe, out)
     setup = set_up(recipe)
@@ -70,6 +86,13 @@ def race_fields(recipe: CompareRecipe, out: Path, progress: Progress | None = No
             write_report([results], out)
     end()
     return results
+
+
+def _refuse_unheeded(recipe: CompareRecipe) -> None:
+    ignored = sorted(recipe.model_dump(exclude_defaults=True).keys() - HEEDED)
+    if ignored:
+        option = "--" + ignored[0].replace("_", "-")
+        raise UsageError(f"{option} has no effect on a race of fits, whose trials choose how to fit: leave it out")
 
 
 def _results(recipe: CompareRecipe, setup: FieldSetup, baseline: str, out: Path) -> Results:
