@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,11 @@ import torch
 
 from tests.fields import agree_in_parts, fitted, refused, small_field
 from weightgen.errors import InputError, UsageError
+from weightgen.fit_signals import render_fit
+from weightgen.inr.config import field_config
+from weightgen.inr.field import Field
+from weightgen.inr.fits import Fits, FittedSignal
+from weightgen.inr.fitting import stacked
 from weightgen.inr.signals import audio, make_kind
 from weightgen.inr.signals.audio import Audio, AudioConfig
 from weightgen.inr.signals.kind import Signal
@@ -40,8 +46,10 @@ def test_what_is_saved_is_what_was_read(tmp_path: Path, suffix: str, channels: i
     one = kind(channels=channels)
     (signal,) = one.load(str(tmp_path))
     assert signal.name == "a"
-    assert torch.equal(signal.data, torch.from_numpy(steps / 32768).float())
-    one.save(signal.data.numpy(), tmp_path / f"b{suffix}", one.shape(signal))
+    top = np.abs(steps).max() / 32768
+    assert signal.scale == top
+    assert torch.allclose(signal.data, torch.from_numpy(steps / 32768 / top).float(), atol=1e-7)
+    one.save(signal.data.numpy() * top, tmp_path / f"b{suffix}", one.shape(signal))
     found, rate = soundfile.read(tmp_path / f"b{suffix}", dtype="int16", always_2d=True)
     assert rate == 8000
     assert np.array_equal(found, steps)
@@ -85,11 +93,26 @@ def test_random_windows_reach_every_place_and_nothing_else() -> None:
     assert starts == {0, 1, 2, 3}
 
 
-def test_psnr_has_the_peak_that_the_config_says() -> None:
-    batch = {"coordinates": torch.zeros(2, 10, 1), "values": torch.zeros(2, 10, 1)}
-    wrong = lambda x: torch.full((*x.shape[:2], 1), 0.1)  # noqa: E731
-    assert kind().score(wrong, batch).tolist() == pytest.approx([20.0, 20.0], abs=1e-4)
-    assert kind(peak=2).score(wrong, batch).tolist() == pytest.approx([26.0206] * 2, abs=1e-4)
+def test_scores_do_not_depend_on_loudness() -> None:
+    batch = {"coordinates": torch.zeros(2, 10, 1), "values": torch.tensor([1.0, 0.01]).view(2, 1, 1).expand(2, 10, 1)}
+    tenth_off = lambda x: 0.9 * batch["values"]  # noqa: E731
+    assert kind().score(tenth_off, batch).tolist() == pytest.approx([20.0, 20.0], abs=1e-3)
+    assert kind().score(lambda x: torch.zeros(2, 10, 1), batch).tolist() == [0, 0]
+
+
+def test_what_is_drawn_is_as_loud_as_the_recording(tmp_path: Path) -> None:
+    one = kind(length=100)
+    (signal,) = one.load(str(write(tmp_path / "quiet.wav", tone(100, size=0.01))))
+    assert float(signal.data.abs().max()) == 1
+    assert one.standard(signal).scale == one.augmented(signal, torch.Generator()).scale == signal.scale
+    named = FittedSignal(name="quiet", shape=one.shape(signal), scale=signal.scale, score=None)
+    field = Field(field_config("siren", {"inputs": 1, "outputs": 1, "hidden": 8, "hidden_layers": 1}))
+    loud = Fits(field, one, stacked(field, 1), [named.model_copy(update={"scale": 1.0})], 0)
+    render_fit(loud, tmp_path / "loud.wav")
+    render_fit(replace(loud, signals=[named]), tmp_path / "drawn.wav")
+    full, drawn = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("loud", "drawn"))
+    assert np.abs(full).max() > 0.05
+    assert np.allclose(drawn, full * signal.scale, atol=1 / 32768)
 
 
 def test_more_samples_last_as_long(tmp_path: Path) -> None:
@@ -113,9 +136,12 @@ def test_more_samples_last_as_long(tmp_path: Path) -> None:
     )
 
 
-def test_clipped_samples_are_counted() -> None:
+def test_clipped_recordings_are_remarked() -> None:
     samples = torch.tensor([0.0, 1.0, -1.0, 0.98, 32767 / 32768, 127 / 128, 0.5, 0.1]).unsqueeze(1)
-    assert kind().clipped(Signal("x", samples)) == 4 / 8
+    assert (
+        kind().remark(Signal("x", samples)) == "50% of its samples are at full scale: it is clipped, and so is the fit"
+    )
+    assert kind().remark(Signal("x", samples, 0.9)) is None  # scaled up from below full scale
 
 
 def test_a_field_learns_a_tone() -> None:

@@ -76,7 +76,7 @@ def start_card(recipe: MetalearnRecipe, start: Start, evidence: Mapping[str, Any
     """Return the card of a learned start for fields, with a loader that needs torch and safetensors only."""
     config = start.field.config
     parameters = sum(p.numel() for p in start.field.parameters())
-    unit = " dB" if evidence["metric"] == "PSNR" else ""
+    unit = " dB" if evidence["metric"] in ("PSNR", "SNR") else ""
     origin = f"\n- learned from: {printable(recipe.origin, 1000)}" if recipe.origin else ""
     rows = "".join(
         f"| {budget} | {r.steps} | {r.score:.2f}{unit} | {_advice(r.adaptation, r.steps)} |\n"

@@ -41,6 +41,8 @@ class Made:
     adaptation: Adaptation
     diverged: list[str]
     """Names of the signals whose loss became infinite: what was kept of them is the best before."""
+    remarks: list[str]
+    """On signals that are poor but usable."""
     written: list[str]
 
 
@@ -73,7 +75,8 @@ def fit_signals(recipe: FitRecipe, *, force: bool = False, progress: Progress | 
     if out is not None:
         _publish(recipe, found, out, force)
         written.append(f"{recipe.out}/")
-    return Made(found, start.kind.metric.name, curve, adaptation, diverged, written)
+    remarks = [f"{printable(s.name)}: {told}" for s in signals if (told := start.kind.remark(s))]
+    return Made(found, start.kind.metric.name, curve, adaptation, diverged, remarks, written)
 
 
 def adaptation_of(recipe: FitRecipe, start: Start) -> Adaptation:
@@ -127,7 +130,7 @@ def _fit(
 def _named(start: Start, group: list[Signal], run: Fitted, steps: int) -> Fits:
     scores = [float(s) if np.isfinite(s) else None for s in run.final]
     named = [
-        FittedSignal(name=s.name, shape=start.kind.shape(s), score=score)
+        FittedSignal(name=s.name, shape=start.kind.shape(s), scale=s.scale, score=score)
         for s, score in zip(group, scores, strict=True)
     ]
     return Fits(start.field, start.kind, run.tensors, named, steps)
@@ -159,8 +162,9 @@ def _draw(recipe: FitRecipe, fits: Fits) -> list[str]:
 
 def render_fit(fits: Fits, path: Path, size: int | None = None) -> None:
     """Draw a single fit to a file, which is there whole or not at all; raises InputError where that fails."""
-    kind, shape = fits.kind, fits.signals[0].shape
-    rendered = kind.render(evaluator(fits.field, fits.tensors), shape, size)
+    kind, shape, scale = fits.kind, fits.signals[0].shape, fits.signals[0].scale
+    evaluate = evaluator(fits.field, fits.tensors)
+    rendered = kind.render(lambda x: scale * evaluate(x), shape, size)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / f"drawn{path.suffix or kind.suffix}"

@@ -69,8 +69,11 @@ def carry_out_fits(recipe: FitRecipe, console: Console, force: bool) -> int:
         "adaptation": made.adaptation.model_dump(),
         "signals": [{"name": s.name, "score": s.score} for s in made.fits.signals],
         "diverged": made.diverged,
+        "remarks": made.remarks,
         "written": made.written,
     }
+    for remark in made.remarks:
+        console.warn(remark)
     for name in made.diverged:
         console.warn(f"{printable(name)}: the loss became infinite; its best step was kept. Try a lower --rate.")
     console.result(data, "\n".join(lines))

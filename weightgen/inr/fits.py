@@ -26,6 +26,8 @@ class FittedSignal(Strict):
     name: str
     shape: list[int]
     """Of the grid that it is drawn on."""
+    scale: float = 1.0
+    """What the field's values are multiplied by in drawing."""
     score: float | None
     """The kind's metric at the end; none where it is not finite."""
 

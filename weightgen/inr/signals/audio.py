@@ -1,8 +1,9 @@
-"""Audio: samples of one or two channels along time, in [-1, 1]."""
+"""Audio: samples of one or two channels along time, each clip scaled so that its largest is 1."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,16 +17,19 @@ from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files
 from weightgen.inr.signals.grids import Coordinates
-from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited, psnr
+from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
+from weightgen.tasks.task import Metric
 
 SUFFIXES = (".wav", ".flac")
 MAX_SAMPLES = 1 << 28  # of one file, over its channels: a compressed file of silence can promise any number
+QUIET = 1e-12  # power of what counts as nothing
 SILENT = 1e-4  # below -80 dB of full scale there is nothing to learn
 FULL_SCALE = 127 / 128  # the largest sample of 8 bits, the coarsest that is read
+CLIPPED = 0.01  # of the samples at full scale: it sounds distorted
 
 
 class AudioConfig(Strict):
-    """Conventions of audio: values are samples in [-1, 1]."""
+    """Conventions of audio: values are samples over the largest of their clip."""
 
     channels: Literal[1, 2] = 1
     rate: int = Field(16_000, ge=1, le=1 << 24)
@@ -34,18 +38,16 @@ class AudioConfig(Strict):
     """Samples that the coordinate range covers and that are learned from: a window at random places, judged in the
     middle. A shorter clip covers its part of the range, centred; a longer one that is not cut fills the range."""
     coordinates: Coordinates = Coordinates()
-    peak: float = Field(1.0, gt=0)
-    """Of the PSNR: 1, the largest sample (as WINNER reports); 2, peak to peak, gives 6.02 dB more."""
 
 
 class Audio(Kind):
-    """Mono or stereo clips of one sample rate.
+    """Mono or stereo clips of one sample rate. The metric is the ratio of signal to error, which loudness leaves alone.
 
-    Clipped recordings are accepted, since a start may be wanted for just those: `clipped` tells how much of one is at
-    full scale. Silent ones are refused, as any field that is nearly zero would fit them.
+    What is drawn is as loud as the recording. Silent clips are refused: any field that is nearly zero would fit them.
     """
 
     name = "audio"
+    metric = Metric("SNR", higher_is_better=True)
     Config = AudioConfig
     suited = Suited({"hidden": 256, "hidden_layers": 2, "first_frequency": 3000, "gain": 2}, 0.3)
     suffix = ".wav"
@@ -54,7 +56,7 @@ class Audio(Kind):
     def __init__(self, config: AudioConfig) -> None:
         super().__init__(config)
         self.outputs, self.rate, self.length = config.channels, config.rate, config.length
-        self.coordinates, self.peak = config.coordinates, config.peak
+        self.coordinates = config.coordinates
 
     @classmethod
     def conventions(cls, data: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,10 +75,10 @@ class Audio(Kind):
         return {**shared, **arguments}
 
     def load(self, data: str) -> list[Signal]:
-        return [Signal(f.stem, self._read(f)) for f in find_files(data, SUFFIXES, "audio")]
+        return [self._read(f) for f in find_files(data, SUFFIXES, "audio")]
 
-    def _read(self, file: Path) -> Tensor:
-        """Return a clip as (samples, channels)."""
+    def _read(self, file: Path) -> Signal:
+        """Return a clip, its data (samples, channels)."""
         import soundfile
 
         shown = printable(str(file))
@@ -94,11 +96,13 @@ class Audio(Kind):
             raise InputError(f"{shown}: has samples up to {top:g}, expected them in [-1, 1]. Normalise it first.")
         if top < SILENT:
             raise InputError(f"{shown}: is silent (no sample above {SILENT:g}). Leave it out.")
-        return torch.from_numpy(samples)
+        return Signal(file.stem, torch.from_numpy(samples / top), top)
 
-    def clipped(self, signal: Signal) -> float:
-        """Return the fraction of a clip's samples that are at full scale; above 0.01 it sounds distorted."""
-        return float((signal.data.abs() >= FULL_SCALE).double().mean())
+    def remark(self, signal: Signal) -> str | None:
+        full = float((signal.data.abs() * signal.scale >= FULL_SCALE).double().mean())
+        return (
+            f"{full:.0%} of its samples are at full scale: it is clipped, and so is the fit" if full > CLIPPED else None
+        )
 
     def count(self, signal: Signal) -> int:
         return len(signal.data)
@@ -117,12 +121,13 @@ class Audio(Kind):
         return self._cut(signal, max(0, len(signal.data) - self.length) // 2)
 
     def _cut(self, signal: Signal, first: int) -> Signal:
-        return Signal(signal.name, signal.data[first : first + self.length])
+        return replace(signal, data=signal.data[first : first + self.length])
 
     def score(self, evaluate: Evaluate, batch: Batch) -> Tensor:
-        """Return each task's PSNR, (T,), in dB with the configured peak, unclipped values."""
-        error = (evaluate(batch["coordinates"]) - batch["values"]).square().mean((1, 2))
-        return psnr(error / self.peak**2)
+        """Return each task's ratio of signal to error, (T,), in dB, of unclipped values: 0 for a field that is zero."""
+        values = batch["values"]
+        error = (evaluate(batch["coordinates"]) - values).square().mean((1, 2))
+        return 10 * torch.log10(values.square().mean((1, 2)).clamp_min(QUIET) / error.clamp_min(QUIET))
 
     def shape(self, signal: Signal) -> list[int]:
         return [len(signal.data)]

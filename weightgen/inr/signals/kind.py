@@ -29,6 +29,8 @@ class Signal:
     name: str
     data: Any
     """What the kind keeps: pixels, samples, points with distances, rays with colours."""
+    scale: float = 1.0
+    """What its values were divided by, and what is drawn is multiplied by."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,10 @@ class Kind(ABC):
 
     def itself(self, signal: Signal) -> Any | None:
         """Return a signal as `render` would draw a perfect fit of it; None where no picture shows it."""
+        return None
+
+    def remark(self, signal: Signal) -> str | None:
+        """Return what is poor about a signal that can be used all the same."""
         return None
 
     def points(self, signal: Signal) -> int:
