@@ -174,6 +174,7 @@ def make_learner(
     suited = kind.suited.arguments if recipe.field is None else {}
     field = Field(field_config(recipe.field or "siren", {**sizes, **suited, **recipe.field_args}), recipe.seed)
     rate = recipe.inner_rate or kind.suited.rate
+    first = recipe.first_rate or (kind.suited.first_rate if recipe.inner_rate is None else None)
     if recipe.init != "own":
         redraw(recipe.init, field, kind, signals["train"], recipe.seed)
     steps, points, interpolate = recipe.inner_steps, recipe.points, recipe.algorithm in INTERPOLATED
@@ -183,7 +184,7 @@ def make_learner(
     else:
         algorithm = GRADIENTS.get(recipe.algorithm, "reptile")
         learned = recipe.inner_rates == "learned" and algorithm != "reptile"
-        inner = Inner(recipe.inner_steps, rate, learned)
+        inner = Inner(recipe.inner_steps, rate, learned, first)
         model = MetaLearner(field, kind, inner, algorithm, recipe.objective == "psnr")
     if recipe.algorithm == "tinyreptile":
         points = 1

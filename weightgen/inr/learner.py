@@ -26,6 +26,8 @@ class Inner:
     rate: float
     learned: bool
     """Rates of each tensor and step are learned (Meta-SGD, Li et al. 2017, per tensor as in MetaSDF)."""
+    first: float | None = None
+    """Rate of the first layer, where its frequency is so high that the others' would tear it apart."""
 
 
 class MetaLearner(torch.nn.Module):
@@ -41,8 +43,9 @@ class MetaLearner(torch.nn.Module):
         """`psnr`: average the logarithm of the tasks' losses, so that easy and hard signals weigh the same."""
         super().__init__()
         self.field, self.kind, self.inner, self.algorithm, self.psnr = field, kind, inner, algorithm, psnr
-        rates = torch.full((inner.steps, len(list(field.parameters()))), math.log(inner.rate))
-        self.log_rates = torch.nn.Parameter(rates, requires_grad=inner.learned)
+        firsts = [inner.first is not None and name.startswith("net.0.") for name, _ in field.named_parameters()]
+        rates = torch.tensor([math.log(inner.first if is_first and inner.first else inner.rate) for is_first in firsts])
+        self.log_rates = torch.nn.Parameter(rates.repeat(inner.steps, 1), requires_grad=inner.learned)
 
     def forward(self, batch: dict[str, Batch]) -> Tensor:
         if "judged" in batch:

@@ -36,6 +36,9 @@ class MetalearnRecipe(LoopRecipe):
     inner_rate: float | None = Field(
         None, gt=0, description="Rate of those steps, or where learned rates begin; by default one that suits the kind."
     )
+    first_rate: float | None = Field(
+        None, gt=0, description="Inner rate of the first layer alone: lower where its frequency is high."
+    )
     inner_rates: Literal["learned", "fixed"] = Field(
         "learned", description="Learn a rate for each tensor and step (MAML and FOMAML), or keep the one."
     )

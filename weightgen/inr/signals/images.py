@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from weightgen.errors import InputError, printable
+from weightgen.image_files import MODES, SUFFIXES, channels_of, open_image, plain
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files
@@ -20,8 +20,6 @@ from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
 from weightgen.tasks.tables import from_hub
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 ROWS = 256  # of a picture that are written at a time
 COLOURS = {1: "grey", 3: "colour", 4: "colour and transparency"}
 
@@ -160,40 +158,6 @@ def pictures(data: str) -> Iterator[tuple[str, Any]]:
             yield f"image-{number}", plain(table[number][column])
         except (OSError, SyntaxError, ValueError) as error:
             raise InputError(f"{printable(data)}: image {number} cannot be read ({printable(str(error))})") from error
-
-
-def open_image(file: Path) -> Any:
-    """Open and decode an image; raises InputError where it cannot be."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings(), file.open("rb") as stream:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image: Any = Image.open(stream)
-            image.load()
-    except UnidentifiedImageError:
-        raise InputError(f"{printable(str(file))}: is no image that can be read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(f"{printable(str(file))}: cannot be read ({printable(str(error))})") from error
-    return plain(image)
-
-
-def plain(image: Any) -> Any:
-    """Return an image of 8 bits a channel, turned the right way up."""
-    from PIL import Image, ImageOps
-
-    if image.mode.startswith(("I", "F")):  # 16 and 32 bits, which `convert` would clip at 255
-        wide = np.asarray(image, dtype=np.float64)
-        top = {"I;16": 65535.0}.get(image.mode.rstrip("BLN"), max(float(wide.max(initial=1)), 1.0))
-        image = Image.fromarray(np.rint(wide / top * 255).clip(0, 255).astype(np.uint8))
-    return ImageOps.exif_transpose(image)
-
-
-def channels_of(image: Any) -> int:
-    """Return how many channels an image really has: 1, 3, or 4 where some pixel is transparent."""
-    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-        return 4
-    return 1 if image.mode in ("1", "L", "LA", "I;16") else 3
 
 
 def channels_of_all(data: str) -> int:

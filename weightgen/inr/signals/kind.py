@@ -41,6 +41,8 @@ class Suited:
     """Of a siren."""
     rate: float
     """Inner rate."""
+    first_rate: float | None = None
+    """That of the first layer, where it is another."""
 
 
 class Kind(ABC):

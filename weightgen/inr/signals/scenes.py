@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from weightgen.errors import InputError, printable
+from weightgen.image_files import SUFFIXES, open_image
 from weightgen.inr.signals.files import find_files
-from weightgen.inr.signals.images import SUFFIXES, open_image
 from weightgen.models.jsonfile import read_json
 
 TRAIN = ("transforms_train.json", "transforms.json")

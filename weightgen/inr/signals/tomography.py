@@ -13,11 +13,11 @@ from pydantic import Field
 from torch import Tensor
 
 from weightgen.errors import InputError, printable
+from weightgen.image_files import SUFFIXES, open_image
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files
 from weightgen.inr.signals.grids import Coordinates
-from weightgen.inr.signals.images import SUFFIXES, open_image
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
 from weightgen.inr.signals.radon import interpolated, ray_points
 

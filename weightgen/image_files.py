@@ -1,0 +1,70 @@
+"""Files of images: opened whatever their format, read as 8 bits a channel, written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weightgen.checkpoint import write_file
+from weightgen.errors import InputError, UsageError, printable
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def open_image(file: Path) -> Any:
+    """Open and decode an image; raises InputError where it cannot be."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings(), file.open("rb") as stream:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image: Any = Image.open(stream)
+            image.load()
+    except UnidentifiedImageError:
+        raise InputError(f"{printable(str(file))}: is no image that can be read") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{printable(str(file))}: cannot be read ({printable(str(error))})") from error
+    return plain(image)
+
+
+def plain(image: Any) -> Any:
+    """Return an image of 8 bits a channel, turned the right way up."""
+    from PIL import Image, ImageOps
+
+    if image.mode.startswith(("I", "F")):  # 16 and 32 bits, which `convert` would clip at 255
+        wide = np.asarray(image, dtype=np.float64)
+        top = {"I;16": 65535.0}.get(image.mode.rstrip("BLN"), max(float(wide.max(initial=1)), 1.0))
+        image = Image.fromarray(np.rint(wide / top * 255).clip(0, 255).astype(np.uint8))
+    return ImageOps.exif_transpose(image)
+
+
+def channels_of(image: Any) -> int:
+    """Return how many channels an image really has: 1, 3, or 4 where some pixel is transparent."""
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+        return 4
+    return 1 if image.mode in ("1", "L", "LA", "I;16") else 3
+
+
+def save_image(pixels: np.ndarray, path: Path) -> None:
+    """Write (height, width) or (height, width, 3 or 4) bytes in the format of the file's suffix.
+
+    Raises UsageError for a suffix that is unknown, or stands for a format that cannot hold such an image.
+    """
+    from PIL import Image
+
+    formats = Image.registered_extensions()
+    known = formats.get(path.suffix.lower())
+    if known is None or known not in Image.SAVE:
+        raise UsageError(f"{printable(str(path))}: no format for images; choose a suffix such as .png or .jpg")
+    buffer = io.BytesIO()
+    try:
+        Image.fromarray(pixels).save(buffer, known)
+    except (OSError, ValueError, KeyError) as error:  # what its writers say to an image that they cannot hold
+        raise UsageError(f"{printable(str(path))}: cannot be written: {printable(str(error))}. Try .png") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, buffer.getvalue())
