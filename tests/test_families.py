@@ -13,8 +13,8 @@ CASES = all_cases()
 
 
 def layout_of(case: Case, model) -> Layout:
-    key = type(model).__name__ if case.library == "timm" else model.config.model_type
-    prefix = "" if case.library == "timm" else model.base_model_prefix
+    key = model.config.model_type if case.library == "transformers" else type(model).__name__
+    prefix = model.base_model_prefix if case.library == "transformers" else ""
     family = find_family(case.library, key)
     assert family is not None, f"no table for {key}"
     tied = set(getattr(model, "all_tied_weights_keys", {}) or {})

@@ -16,7 +16,10 @@ from weightgen.starts import parse_start, parse_starts
 SIZES = {"img_size": 8, "patch_size": 4, "in_chans": 1, "num_classes": 10, "embed_dim": 48, "depth": 1, "num_heads": 3}
 
 
-@pytest.mark.parametrize("name", inits.INITIALISERS)
+VARIANCES = ("glorot-uniform", "glorot-normal", "he-uniform", "he-normal", "orthogonal")
+
+
+@pytest.mark.parametrize("name", VARIANCES)
 def test_initialisers_follow_their_formulas(name: str) -> None:
     architecture = build(resolve("timm:vit_tiny_patch16_224"), SIZES)
     start = parse_start(name)
@@ -37,6 +40,17 @@ def test_initialisers_follow_their_formulas(name: str) -> None:
     again, other = start.model(architecture, 0), start.model(architecture, 1)
     assert torch.equal(again.get_parameter("head.weight"), model.get_parameter("head.weight"))
     assert not torch.equal(other.get_parameter("head.weight"), model.get_parameter("head.weight"))
+
+
+def test_every_initialiser_is_a_start() -> None:
+    for name in inits.INITIALISERS:
+        start = parse_start(f"mine={name}")
+        assert (start.kind, start.name) == ("initialiser", "mine")
+    architecture = build(resolve("timm:vit_tiny_patch16_224"), SIZES)
+    model = parse_start("mine=zero").model(architecture, 0)
+    assert not model.get_parameter("blocks.0.mlp.fc2.weight").any()
+    with pytest.raises(UsageError, match="looks-linear mirrors a chain"):
+        parse_start("looks-linear").model(architecture, 0)
 
 
 def test_names_of_starts() -> None:

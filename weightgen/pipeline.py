@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from weightgen.models.architecture import Architecture, build, keep_layers, resi
 from weightgen.models.derive import derive_pair
 from weightgen.models.layout import Layout
 from weightgen.models.names import Library, Reference, resolve
+from weightgen.models.shards import Progress
 from weightgen.models.source import Source, open_source
 from weightgen.provenance import Hashing, check_sizes, recorded_cost
 from weightgen.recipe import SubcloneRecipe
@@ -24,7 +25,7 @@ from weightgen.subcloning.by_shape import plan_by_shape
 from weightgen.subcloning.methods import DEFAULTS, Method, resolve_method
 from weightgen.subcloning.plan import Plan
 from weightgen.subcloning.planner import Scores, build_plan
-from weightgen.subcloning.transfer import Progress, Transferred, execute, initial_values, nbytes, needs_initial
+from weightgen.subcloning.transfer import Filler, Transferred, execute, initial_values, nbytes, needs_initial
 from weightgen.subcloning.vocabulary import match_vocabularies
 
 DTYPES = {"keep": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
@@ -112,6 +113,32 @@ def _target(
     return build(target_reference, arguments)
 
 
+def filler(recipe: SubcloneRecipe, target: Architecture) -> Filler | None:
+    """Return what sets the weights that the source does not have, None where the target's library does."""
+    name = recipe.fill
+    if name is None:
+        return None
+    from weightgen import inits
+
+    return lambda model: inits.apply(name, model, recipe.seed, architecture=target)
+
+
+def _filled(plan: Plan, recipe: SubcloneRecipe, target: Architecture) -> Plan:
+    """Note what the filler gives the tensors that are initialised; raises UsageError where it does not suit them."""
+    if recipe.fill is None:
+        return plan
+    from weightgen import inits
+
+    rules = {a.tensor: a.rule for a in inits.plan_of(recipe.fill, target, recipe.seed).written}
+    tensors = tuple(
+        replace(t, note=f"{t.note}; {recipe.fill}: {rules.get(t.name, 'left to the library')}")
+        if t.source is None
+        else t
+        for t in plan.tensors
+    )
+    return replace(plan, method={**plan.method, "fill": recipe.fill}, tensors=tensors)
+
+
 def make_plan(
     recipe: SubcloneRecipe,
     method: Method,
@@ -124,14 +151,15 @@ def make_plan(
     dtype = DTYPES[recipe.dtype]
     layouts, why = find_layouts(source.architecture, target)
     if layouts is None:
-        plan = plan_by_shape(source, target, method, recipe.seed, dtype)
+        plan = _filled(plan_by_shape(source, target, method, recipe.seed, dtype), recipe, target)
         return plan if not why else _with_warning(plan, why)
     scores = _scores(recipe, method, source, layouts[0], progress)
     vocabulary = None
     wanted = getattr(getattr(target.model, "config", None), "vocab_size", None)
     if wanted is not None and wanted != getattr(source.architecture.config, "vocab_size", None):
         vocabulary = match_vocabularies(source.directory, tokenizer, wanted)
-    return build_plan(source, target, layouts, method, recipe.seed, scores, vocabulary, dtype)
+    plan = build_plan(source, target, layouts, method, recipe.seed, scores, vocabulary, dtype)
+    return _filled(plan, recipe, target)
 
 
 def find_layouts(source: Architecture, target: Architecture) -> tuple[tuple[Layout, Layout] | None, str]:
@@ -151,8 +179,6 @@ def find_layouts(source: Architecture, target: Architecture) -> tuple[tuple[Layo
 
 
 def _with_warning(plan: Plan, warning: str) -> Plan:
-    from dataclasses import replace
-
     return replace(plan, warnings=(*plan.warnings, warning))
 
 
@@ -207,7 +233,7 @@ def carry_out(prepared: Prepared, out: Path, force: bool = False, progress: Prog
     source, target, plan = prepared.source, prepared.target, prepared.plan
     with publish(out, force, needed=sum(nbytes(t) for t in plan.tensors)) as staged:
         hashing = Hashing(map(Path, source.weights.files))
-        initial = initial_values(target, needs_initial(plan), recipe.seed)
+        initial = initial_values(target, needs_initial(plan), recipe.seed, filler(recipe, target))
         found: Transferred = execute(plan, source.weights, initial, staged.path, progress)
         write_config(target, staged.path)
         width = getattr(getattr(target.model, "config", None), "hidden_size", None)

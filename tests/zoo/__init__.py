@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from weightgen.models.names import Library
+
 
 @dataclass(frozen=True)
 class Case:
     """One architecture: how to build its source and its smaller target, and what to feed them."""
 
     id: str
-    library: str
-    """`timm` or `transformers`."""
+    library: Library
     build: Callable[[str], Any]
     """Maps "source" or "target" to a model (randomly initialised, tiny; every axis of the target no larger)."""
     inputs: Callable[[], Mapping[str, Any]]
@@ -26,6 +27,6 @@ class Case:
 
 def all_cases() -> list[Case]:
     """Return every case of the zoo, in a stable order."""
-    from tests.zoo import decoders, encoders, others, vision
+    from tests.zoo import decoders, encoders, others, translators, vision
 
-    return [*vision.CASES, *encoders.CASES, *decoders.CASES, *others.CASES]
+    return [*vision.CASES, *encoders.CASES, *decoders.CASES, *others.CASES, *translators.CASES]

@@ -58,6 +58,17 @@ def plan_text(prepared: Prepared) -> str:
     return "\n".join(lines)
 
 
+def block_pattern(name: str) -> str:
+    """Return a tensor's name with a `*` for the numbers of blocks."""
+    return re.sub(r"\.\d+(?=\.)", ".*", name)
+
+
+def shortened(name: str, width: int) -> str:
+    """Return a name cut to a width at its beginning, since the end of a name tells more."""
+    shown = printable(name)
+    return shown if len(shown) <= width else "..." + shown[3 - width :]
+
+
 def _unchanged(text: str) -> bool:
     parts = text.split(" -> ")
     return len(parts) == 2 and parts[0] == parts[1]
@@ -77,7 +88,7 @@ def _groups(prepared: Prepared) -> list[tuple[str, ...]]:
     """Join the tensors of all blocks into one row."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for tensor in prepared.plan.tensors:
-        name = re.sub(r"\.\d+(?=\.)", ".*", tensor.name)
+        name = block_pattern(tensor.name)
         action = tensor.action + (f" x {tensor.scale:.3f}" if tensor.scale != 1 else "")
         shape = "x".join(map(str, tensor.shape)) or "scalar"
         if tensor.source is not None and tensor.action != "copied":
@@ -86,8 +97,5 @@ def _groups(prepared: Prepared) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for (name, action), shapes in grouped.items():
         shape = shapes[0] if len(set(shapes)) == 1 else f"{shapes[0]}, ..."
-        shown = printable(name)
-        # The end of a name tells more than its beginning.
-        shown = shown if len(shown) <= NAME_WIDTH else "..." + shown[3 - NAME_WIDTH :]
-        rows.append((shown, str(len(shapes)), action, printable(shape, 26)))
+        rows.append((shortened(name, NAME_WIDTH), str(len(shapes)), action, printable(shape, 26)))
     return rows

@@ -1,34 +1,49 @@
-"""Closed-form initialisers by name."""
+"""Closed-form initialisers: of models by name, and of single weights in the style of torch.nn.init."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
-
-INITIALISERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "glorot-uniform": ("xavier_uniform_", {}),  # Glorot and Bengio 2010, equation 16
-    "glorot-normal": ("xavier_normal_", {}),
-    "he-uniform": ("kaiming_uniform_", {"nonlinearity": "relu"}),  # He et al. 2015, section 2.2
-    "he-normal": ("kaiming_normal_", {"nonlinearity": "relu"}),
-    "orthogonal": ("orthogonal_", {}),  # Saxe et al. 2014
+_HOMES: dict[str, str] = {
+    "INITIALISERS": "registry",
+    "apply": "registry",
+    "plan_of": "registry",
+    "zero_": "zero",
+    "idinit_": "idinit",
+    "idinit_zero_": "idinit",
+    "looks_linear_": "looks_linear",
+    "eoi_": "eoi",
+    "eoi_mask": "eoi",
+    "erk_densities": "eoi",
+    "kumar_": "kumar",
+    "kumar_std": "kumar",
+    "preserving_": "preserving",
+    "preserving_first_": "preserving",
+    "stability_slope": "preserving",
+    "maxout_": "maxout",
+    "maxout_constant": "maxout",
+    "Rational": "rational",
+    "fit_rational": "rational",
+    "rational_": "rational",
+    "poincare_identity_": "poincare",
+    "poincare_linear": "poincare",
+    "low_rank_": "low_rank",
+    "fixup_": "fixup",
+    "fixup_groups": "fixup",
+    "dag_": "dag",
+    "learning_rate_ratio": "dag",
+    "path_lengths": "dag",
+    "prototype_": "prototypes",
+    "mimetic_query_key_": "mimetic",
+    "mimetic_value_": "mimetic",
+    "average_modules": "averaging",
 }
-"""Name -> function of torch.nn.init and its options."""
 
 
-def apply(name: str, model: torch.nn.Module, seed: int) -> None:
-    """Initialise the weights of linear and convolutional layers in place; their biases become zero.
+def __getattr__(name: str) -> Any:
+    """Import initialisers on first use, since they need torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'weightgen.inits' has no attribute '{name}'")
+    from importlib import import_module
 
-    Norms, embeddings and free parameters keep what the model's library gave them.
-    """
-    import torch
-
-    function, options = INITIALISERS[name]
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        for module in model.modules():
-            if isinstance(module, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d):
-                getattr(torch.nn.init, function)(module.weight, **options)
-                if module.bias is not None:
-                    module.bias.zero_()
+    return getattr(import_module(f"weightgen.inits.{_HOMES[name]}"), name)

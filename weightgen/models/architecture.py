@@ -1,4 +1,4 @@
-"""An architecture: a timm or transformers model on the meta device, with the shapes its checkpoint holds."""
+"""An architecture: a model of timm, transformers or weightgen on the meta device, and its checkpoint's shapes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightgen.errors import NetworkError, UsageError, did_you_mean, printable
+from weightgen.models import own
 from weightgen.models.families import find_family
 from weightgen.models.layout import Layout, bind
 from weightgen.models.names import Library, Reference
@@ -18,6 +19,10 @@ from weightgen.remarks import without_remarks
 if TYPE_CHECKING:
     import torch
 
+    from weightgen.diffusion.translator import TranslatorConfig
+
+NORM_FREE = "fixup"
+"""The `norm_layer` of a timm ResNet that has scalars instead (`models.norm_free`)."""
 # What timm and transformers raise for sizes that make no model; neither checks them all before it computes with them.
 REFUSALS = (TypeError, ValueError, AssertionError, ZeroDivisionError, RuntimeError)
 
@@ -37,7 +42,7 @@ class Architecture:
 
     library: Library
     name: str
-    """timm architecture name, or transformers class name."""
+    """timm architecture name, transformers class name, or one of weightgen's own."""
     model: torch.nn.Module
     """On the meta device."""
     shapes: Mapping[str, tuple[int, ...]]
@@ -45,30 +50,42 @@ class Architecture:
     tied: Mapping[str, str] = field(default_factory=dict)
     """Tied name -> the name it repeats."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """timm keyword arguments (empty for transformers, whose config says all)."""
+    """timm keyword arguments (empty for others, whose config says all)."""
     make: Callable[[], torch.nn.Module] | None = None
     """Builds the model with values, as its own library initialises it."""
 
     @property
     def config(self) -> Any:
-        """The transformers config."""
+        """The config of a transformers model, or of one of weightgen's own."""
         return self.model.config
+
+    @property
+    def norm_free(self) -> bool:
+        """Whether Fixup's scalars are in place of the norm layers, of which timm alone does not know."""
+        return self.library == "timm" and self.arguments.get("norm_layer") == NORM_FREE
 
     @property
     def prefix(self) -> str:
         """The base model's prefix in the names, empty where there is none."""
-        prefix = "" if self.library == "timm" else getattr(self.model, "base_model_prefix", "")
+        prefix = getattr(self.model, "base_model_prefix", "") if self.library == "transformers" else ""
         return prefix if prefix and any(n.startswith(prefix + ".") for n in self.shapes) else ""
 
     @property
     def kind(self) -> str:
-        """What the family tables are found by: timm class name or transformers model type."""
-        return type(self.model).__name__ if self.library == "timm" else str(self.config.model_type)
+        """What the family tables are found by: transformers model type, or else the class name."""
+        return str(self.config.model_type) if self.library == "transformers" else type(self.model).__name__
 
     def layout(self) -> Layout | None:
         """Return the axes of every tensor by the family's table, or None where there is no table."""
         family = find_family(self.library, self.kind)
         return None if family is None else bind(family, self.shapes, self.model, self.prefix)
+
+
+def library_of(module: torch.nn.Module) -> Library:
+    """Return whose conventions a module in memory follows: timm's, that is torch's, unless it says otherwise."""
+    if type(module).__module__.startswith("weightgen."):
+        return "weightgen"
+    return "transformers" if hasattr(module, "config") and hasattr(module, "base_model_prefix") else "timm"
 
 
 def describe(
@@ -88,6 +105,8 @@ def build(reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
     """Build the architecture a name stands for, with overriding arguments, on the meta device."""
     if reference.library == "timm":
         return _build_timm(reference, arguments)
+    if reference.library == "weightgen":
+        return _build_own(own.read_config(reference, arguments))
     return build_transformers(transformers_config(reference, arguments))
 
 
@@ -95,6 +114,8 @@ def resized(source: Architecture, reference: Reference, arguments: Mapping[str, 
     """Build the source's own architecture with other arguments (`--dst same`)."""
     if source.library == "timm":
         return _build_timm(reference, {**source.arguments, **arguments})
+    if source.library == "weightgen":
+        return _build_own(own.changed(source.config, arguments))
     config = copy.deepcopy(source.config)
     apply_arguments(config, arguments)
     return build_transformers(config, source.name)
@@ -123,9 +144,12 @@ def on_meta(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
 def _build_timm(reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
     import timm
 
+    from weightgen.models import norm_free
+
     refuse_empty(arguments)
     if reference.directory is not None:
         name = f"local-dir:{reference.directory}"
+        arguments = {**norm_free.stored_arguments(reference.directory), **arguments}
     elif reference.hub:
         name = f"hf-hub:{reference.name}" + (f"@{reference.revision}" if reference.revision else "")
     else:
@@ -135,16 +159,25 @@ def _build_timm(reference: Reference, arguments: Mapping[str, Any]) -> Architect
             raise UsageError(f"timm {timm.__version__} has no '{printable(name)}'.{did_you_mean(name, known)}")
 
     def make() -> torch.nn.Module:
-        return timm.create_model(name, pretrained=False, **arguments)  # type: ignore[no-any-return]
+        return norm_free.create(name, arguments)
 
     try:
         model = on_meta(make)
+    except UsageError:
+        raise
     except Exception as error:  # timm lets through whatever its classes and the hub raise
         if reference.hub and not isinstance(error, (TypeError, AssertionError, ValueError, ZeroDivisionError)):
             raise unreachable(reference, error) from error
         reason = printable((str(error).splitlines() or [type(error).__name__])[0], 200)
         raise UsageError(f"{printable(reference.text)}: timm refuses {dict(arguments)}: {reason}") from error
     return describe("timm", reference.name.split(".")[0], model, arguments, make)
+
+
+def _build_own(config: TranslatorConfig) -> Architecture:
+    def make() -> torch.nn.Module:
+        return own.network(config)
+
+    return describe("weightgen", "translator", on_meta(make), {}, make)
 
 
 def transformers_config(reference: Reference, arguments: Mapping[str, Any]) -> Any:
@@ -257,6 +290,8 @@ def write_config(target: Architecture, directory: Path) -> None:
         # the published weights' images, which nothing here uses.
         with without_remarks("timm.data.model_config"):
             save_config_for_hf(target.model, str(directory / "config.json"), model_args=dict(target.arguments))
+    elif target.library == "weightgen":
+        (directory / "config.json").write_text(own.to_json(target.config), encoding="utf-8")
     else:
         target.config.architectures = [target.name]
         target.config.save_pretrained(directory)

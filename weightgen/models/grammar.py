@@ -10,7 +10,8 @@ A line reads like einops, with an arrow that tells the axes summed over from tho
 
 `(a b)` is a product, `a+b` a concatenation, `(a {b + c})` one inside each index of a product. A tensor of
 lower rank takes the leading axes, which is what a bias does; trailing dimensions of size 1 may be left out.
-`{layer}` captures a number of the name, `{block=0}` only that number, `{weight,bias}` is either word.
+`{layer}` captures a number of the name, `{block=0}` only that number, `{stage=-1}` the last stage's, `{weight,bias}` is
+either word.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ from weightgen.models.axes import LOCAL, Axis, Dim, Term, kind_of
 
 
 @cache
-def name_regex(pattern: str) -> re.Pattern[str]:
-    """Return the regex of a parameter name as a table writes it."""
+def name_regex(pattern: str, last_stage: int = 0) -> re.Pattern[str]:
+    """Return the regex of a parameter name as a table writes it, for a model whose last stage has that number."""
 
     def piece(match: re.Match[str]) -> str:
         body = match.group(1)
         if "," in body:
             return "(?:" + "|".join(re.escape(word) for word in body.split(",")) + ")"
         capture, _, literal = body.partition("=")
+        literal = str(last_stage) if literal == "-1" else literal
         return f"(?P<{capture}>{literal or r'[0-9]+'})"
 
     parts = re.split(r"(\{[^}]*\})", pattern)

@@ -1,8 +1,10 @@
-"""Reading small JSON files that others wrote: capped, strict, with errors that name the file."""
+"""Small JSON: files that others wrote, read capped and strict, with errors that name them; and the hash of a plan."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +25,8 @@ def read_json(path: Path, limit: int = MAX_BYTES) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{shown}: expected a JSON object, found {type(value).__name__}")
     return value
+
+
+def with_hash(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain data with the sha256 of its content added under `hash`."""
+    return {**data, "hash": hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()}

@@ -73,13 +73,14 @@ def bind(family: Family, shapes: Mapping[str, tuple[int, ...]], model: Any, pref
     """
     matched: dict[str, tuple[str, str, re.Match[str]]] = {}
     uncovered, ignored = [], []
-    for name in shapes:
-        canonical = name.removeprefix(prefix + ".") if prefix else name
+    canonicals = {name: name.removeprefix(prefix + ".") if prefix else name for name in shapes}
+    last_stage = _last_stage(family, canonicals.values())
+    for name, canonical in canonicals.items():
         if any(re.fullmatch(pattern, canonical) for pattern in family.ignore):
             ignored.append(name)
             continue
         for pattern, spec in family.table.items():
-            if match := name_regex(pattern).fullmatch(canonical):
+            if match := name_regex(pattern, last_stage).fullmatch(canonical):
                 matched[canonical] = (name, spec, match)
                 break
         else:
@@ -88,8 +89,6 @@ def bind(family: Family, shapes: Mapping[str, tuple[int, ...]], model: Any, pref
         listed = ", ".join(printable(n) for n in uncovered[:3]) + (" ..." if len(uncovered) > 3 else "")
         raise CoverageError(f"the {family.name} table does not cover {len(uncovered)} parameters: {listed}")
 
-    stages = [int(m["stage"]) for _, _, m in matched.values() if m.groupdict().get("stage")]
-    last_stage = max(stages, default=0)
     aliases = family.aliases(model)
     tensors: dict[str, TensorAxes] = {}
     bound_shapes: dict[str, tuple[int, ...]] = {}
@@ -113,6 +112,11 @@ def bind(family: Family, shapes: Mapping[str, tuple[int, ...]], model: Any, pref
     sizes |= _known_sizes(axes, family.sizes(model))
     _solve(tensors, bound_shapes, sizes, family)
     return Layout(family, tensors, bound_shapes, sizes, tuple(ignored))
+
+
+def _last_stage(family: Family, names: Iterable[str]) -> int:
+    patterns = [name_regex(pattern) for pattern in family.table if "{stage}" in pattern]
+    return max((int(m["stage"]) for n in names for p in patterns if (m := p.fullmatch(n))), default=0)
 
 
 def _known_sizes(axes: Iterable[Axis], facts: Mapping[str, int | Sequence[int]]) -> dict[Axis, int]:

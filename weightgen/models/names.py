@@ -4,7 +4,7 @@
     timm:vit_large_patch16_224.tag  a timm architecture, its tag naming the pretrained weights
     hf:ORG/NAME@revision            a transformers repository on the hub
     hf-hub:ORG/NAME@revision        a timm repository on the hub, as timm writes it
-    path/to/directory               a transformers or timm checkpoint on disk
+    path/to/directory               a checkpoint on disk: of transformers, of timm, of a network that weightgen defines
     package:NAME/path/inside        such a directory inside an installed Python package, which is not imported
     same                            (--dst only) the source's own configuration
 
@@ -22,7 +22,7 @@ from typing import Any, Literal
 from weightgen.errors import InputError, UsageError, did_you_mean, printable
 from weightgen.files import in_package
 
-Library = Literal["timm", "transformers"]
+Library = Literal["timm", "transformers", "weightgen"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Reference:
     text: str
     library: Library
     name: str = ""
-    """timm architecture, or hub repository."""
+    """timm architecture, hub repository, or key of `OWN`."""
     revision: str | None = None
     directory: Path | None = None
     model_type: str | None = None
@@ -117,13 +117,18 @@ TRANSFORMERS_PRESETS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "llama-8b": ("meta-llama/Llama-3.1-8B", "llama", _llama3(32, 4096, 14336, 32, 8.0, False)),
 }
 
-PRESETS = [*TIMM_PRESETS, *TRANSFORMERS_PRESETS]
+OWN: dict[str, str] = {"translator": "weightgen-translator"}
+"""The networks that weightgen defines itself, and the `format` in their config.json."""
+
+PRESETS = [*TIMM_PRESETS, *TRANSFORMERS_PRESETS, *OWN]
 
 
 def preset(name: str) -> Reference:
     """Return what a preset stands for."""
     if name in TIMM_PRESETS:
         return Reference(name, "timm", TIMM_PRESETS[name])
+    if name in OWN:
+        return Reference(name, "weightgen", name)
     repository, model_type, config = TRANSFORMERS_PRESETS[name]
     return Reference(name, "transformers", repository, model_type=model_type, config=config)
 
@@ -178,6 +183,9 @@ def _directory(text: str, path: Path) -> Reference:
         return Reference(text, "timm", str(config["architecture"]), directory=path)
     if "model_type" in config:
         return Reference(text, "transformers", directory=path, model_type=str(config["model_type"]))
+    own = next((name for name, format in OWN.items() if config.get("format") == format), None)
+    if own is not None:
+        return Reference(text, "weightgen", own, directory=path)
     raise InputError(f"{printable(str(config_file))}: neither 'architecture' (timm) nor 'model_type' (transformers)")
 
 

@@ -18,6 +18,8 @@ def input_size(architecture: Architecture, wanted: int | None = None) -> tuple[i
         if not hasattr(config, "image_size"):
             raise UsageError(f"{architecture.name} takes no images: choose an image classifier")
         side, channels = config.image_size, int(getattr(config, "num_channels", 3))
+    elif architecture.library == "weightgen":
+        raise UsageError(f"a {architecture.name} makes images of images: train it with --task translate")
     else:
         import torch
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weightgen.errors import InputError, printable
+from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.architecture import Architecture, build, unreachable
 from weightgen.models.names import Reference
 from weightgen.models.weights import MemoryWeights, Weights, open_weights
@@ -49,10 +49,15 @@ def open_source(
 
 
 def download(reference: Reference, architecture: Architecture) -> Path:
-    """Fetch a checkpoint into the hub's cache and return its directory; raises NetworkError where that fails."""
+    """Fetch a checkpoint into the hub's cache and return its directory.
+
+    Raises NetworkError where that fails, InputError or UsageError where there is none.
+    """
     from huggingface_hub import snapshot_download
 
     repository = reference.name
+    if reference.library == "weightgen":
+        raise UsageError(f"'{reference.text}' is an architecture without weights: name a directory that has some")
     if reference.library == "timm" and not reference.hub:
         model: Any = architecture.model
         known: Mapping[str, Any] = model.pretrained_cfg or {}
@@ -128,7 +133,7 @@ def stored_names(architecture: Architecture, names: list[str]) -> tuple[dict[str
 
 def _library_renaming(architecture: Architecture) -> Any:
     """Return the function that maps a stored name to (current name, whether the values are converted too)."""
-    if architecture.library == "timm":
+    if architecture.library != "transformers":
         return lambda name: (name, False)
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key

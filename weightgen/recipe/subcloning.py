@@ -51,6 +51,10 @@ class SubcloneRecipe(Recipe):
     importance: str | None = Field(
         None, description="What importance is: magnitude (no data), activation or minitron (with --calibrate)."
     )
+    fill: str | None = Field(
+        None,
+        description="Initialiser of what the source lacks, instead of the library's; see weightgen init --list.",
+    )
     calibrate: str | None = Field(None, description="Folder of images or text file to measure activations on.")
     calibrate_samples: int = Field(64, ge=1, description="How many images or text pieces to use.")
     scores: str | None = Field(None, description="Use scores saved before instead of measuring.")

@@ -19,6 +19,8 @@ TEXT_TOKENS = 128
 def batches(source: Source, data: Path, samples: int) -> Iterator[Mapping[str, Any]]:
     """Yield batches of model inputs from an image folder or a text file; raises InputError where nothing is usable."""
     shown = printable(str(data))
+    if source.architecture.library == "weightgen":
+        raise UsageError(f"a {source.architecture.name} is measured without data: leave --calibrate out")
     if not data.exists():
         raise InputError(f"{shown}: no such file or directory")
     if data.is_dir():

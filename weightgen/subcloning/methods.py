@@ -38,7 +38,7 @@ METHODS: dict[str, Method] = {
 
 
 # What trained best without data in benchmarks/races.md, by the kind of model that each library holds.
-DEFAULTS: dict[Library, str] = {"timm": "subcloning", "transformers": "selection"}
+DEFAULTS: dict[Library, str] = {"timm": "subcloning", "transformers": "selection", "weightgen": "subcloning"}
 
 
 def resolve_method(

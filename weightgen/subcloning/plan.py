@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from weightgen.models.axes import Axis, Dim, dim_text
+from weightgen.models.jsonfile import with_hash
 from weightgen.models.selection import Selection, flat_indices
 
 ACTIONS = ("copied", "selected", "resampled", "initialised")
@@ -74,8 +73,7 @@ class Plan:
             "warnings": list(self.warnings),
             "flops": self.flops,
         }
-        data["hash"] = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-        return data
+        return with_hash(data)
 
     @property
     def hash(self) -> str:

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightgen.models.axes import Kind
-from weightgen.models.tensorfile import TensorWriter, numpy_dtype
+from weightgen.models.shards import SHARD_BYTES, Progress, write_shards
+from weightgen.models.tensorfile import numpy_dtype
 from weightgen.models.weights import Weights, count_nonfinite
 from weightgen.subcloning.plan import Plan, TensorPlan
 from weightgen.subcloning.resample import RESAMPLERS
 
 if TYPE_CHECKING:
+    import torch
+
     from weightgen.models.architecture import Architecture
 
-SHARD_BYTES = 5_000_000_000  # what transformers and the hub shard at
 CHUNK_BYTES = 1 << 20
 
-Progress = Callable[[int, int], None]
-"""Called with (bytes written, bytes in all)."""
+Filler = Callable[["torch.nn.Module"], object]
+"""Sets the weights of a model in place."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,21 @@ class Transferred:
     """Target tensor -> NaN and infinite values that its source brought."""
 
 
-def initial_values(target: Architecture, names: list[str], seed: int) -> dict[str, np.ndarray]:
+def initial_values(
+    target: Architecture, names: list[str], seed: int, fill: Filler | None = None
+) -> dict[str, np.ndarray]:
     """Return the named tensors as the target's own library initialises them, float32, from a seed.
 
-    The whole target is built for it, since libraries initialise whole models.
+    The whole target is built for it, since libraries initialise whole models; `fill` then changes it in place.
     """
     if not names:
         return {}
     from weightgen.models.loading import initialised
 
-    state = initialised(target, seed).state_dict()
+    model = initialised(target, seed)
+    if fill is not None:
+        fill(model)
+    state = model.state_dict()
     return {n: state[n].float().numpy() if state[n].is_floating_point() else state[n].numpy() for n in names}
 
 
@@ -128,51 +135,23 @@ def execute(
     shard_bytes: int = SHARD_BYTES,
 ) -> Transferred:
     """Write the target's weights into a directory: `model.safetensors`, or shards and an index where large."""
-    shards = _shards(plan, shard_bytes)
-    total = sum(nbytes(t) for t in plan.tensors)
+    tensors = {t.name: t for t in plan.tensors}
     nonfinite: dict[str, int] = {}
-    written = 0
-    for i, tensors in enumerate(shards):
-        name = "model.safetensors" if len(shards) == 1 else f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
-        with TensorWriter(directory / name, [(t.name, t.dtype, t.shape) for t in tensors]) as writer:
-            for tensor in tensors:
-                for piece in pieces(plan, tensor, weights, initial):
-                    bad = count_nonfinite(piece, tensor.dtype)
-                    if bad:
-                        nonfinite[tensor.name] = nonfinite.get(tensor.name, 0) + bad
-                    writer.append(tensor.name, piece)
-                    written += piece.nbytes
-                    if progress:
-                        progress(written, total)
-    if len(shards) > 1:
-        _write_index(shards, total, directory)
+
+    def counted(name: str) -> Iterator[np.ndarray]:
+        for piece in pieces(plan, tensors[name], weights, initial):
+            bad = count_nonfinite(piece, tensors[name].dtype)
+            if bad:
+                nonfinite[name] = nonfinite.get(name, 0) + bad
+            yield piece
+
+    write_shards(directory, [(t.name, t.dtype, t.shape) for t in plan.tensors], counted, progress, shard_bytes)
     return Transferred(nonfinite)
 
 
 def nbytes(tensor: TensorPlan) -> int:
     """Size of a target tensor in bytes."""
     return math.prod(tensor.shape) * numpy_dtype(tensor.dtype).itemsize
-
-
-def _shards(plan: Plan, limit: int) -> list[list[TensorPlan]]:
-    shards: list[list[TensorPlan]] = [[]]
-    size = 0
-    for tensor in plan.tensors:
-        if shards[-1] and size + nbytes(tensor) > limit:
-            shards.append([])
-            size = 0
-        shards[-1].append(tensor)
-        size += nbytes(tensor)
-    return shards
-
-
-def _write_index(shards: list[list[TensorPlan]], total: int, directory: Path) -> None:
-    import json
-
-    n = len(shards)
-    weight_map = {t.name: f"model-{i + 1:05d}-of-{n:05d}.safetensors" for i, ts in enumerate(shards) for t in ts}
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True))
 
 
 def in_memory(plan: Plan, weights: Weights, initial: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

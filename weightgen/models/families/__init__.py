@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weightgen.models.layout import Family
+    from weightgen.models.names import Library
 
 # timm: name of the model class -> module that defines FAMILY for it.
 TIMM: dict[str, str] = {
@@ -71,9 +72,13 @@ TRANSFORMERS: dict[str, str] = {
 }
 
 
-def find_family(library: str, key: str) -> Family | None:
-    """Return the family of a timm class or transformers model type, or None where there is no table."""
-    module = (TIMM if library == "timm" else TRANSFORMERS).get(key)
+# weightgen's own: name of the model class -> module.
+WEIGHTGEN: dict[str, str] = {"Translator": "translator"}
+
+
+def find_family(library: Library, key: str) -> Family | None:
+    """Return the family of a model class or transformers model type, or None where there is no table."""
+    module = {"timm": TIMM, "transformers": TRANSFORMERS, "weightgen": WEIGHTGEN}[library].get(key)
     if module is None:
         return None
     module, _, attribute = module.partition(":")

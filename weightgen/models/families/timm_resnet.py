@@ -51,6 +51,9 @@ FAMILY = Family(
         f"{STEM_READER}.downsample.{{0,1,2}}.{NORM}": "embed[stage] <- embed[0] kernel:down[stage] kernel:down[stage]",
         f"{FIRST}.downsample.{{0,1,2}}.{NORM}": "embed[stage] <- embed[stage-1] kernel:down[stage] kernel:down[stage]",
         "fc.{weight,bias}": "classes <- embed[-1]",
+        # Fixup's scalars, where there are no norms.
+        "{bn1,conv1.1,conv1.4,maxpool.1,maxpool.2,fc}.shift": "one",
+        f"{BLOCK}.{{bias1a,bias1b,bias2a,bias2b,bias3a,bias3b,scale}}": "one",
     },
     sizes=lambda model: {"group": model.layer1[0].conv2.groups},
     aliases=_aliases,

@@ -1,0 +1,18 @@
+"""The recipe of `weightgen average`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from pydantic import Field
+
+from weightgen.recipe.base import Flag, Recipe
+
+
+class AverageRecipe(Recipe):
+    """Average checkpoints of one architecture."""
+
+    stage: Annotated[Literal["average"], Parameter(parse=False)] = "average"
+    checkpoints: Annotated[list[str], Parameter(parse=False)] = Field([])  # the command's arguments
+    plain: Flag = Field(False, description="The mean itself, without the correction of its variance.")

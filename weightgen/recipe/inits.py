@@ -1,0 +1,21 @@
+"""The recipe of `weightgen init`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from pydantic import Field
+
+from weightgen.recipe.base import Arguments, Recipe
+
+
+class InitRecipe(Recipe):
+    """Write a model's starting weights down in closed form."""
+
+    stage: Annotated[Literal["init"], Parameter(parse=False)] = "init"
+    model: str = Field(description="Architecture: a preset, timm:NAME, hf:ORG/NAME, hf-hub:ORG/NAME or a directory.")
+    model_args: Arguments = Field({}, description="Overrides of the model's configuration: key=value,...")
+    method: str = Field(description="Initialiser: zero, idinit, orthogonal, ...; see --list.")
+    method_args: Arguments = Field({}, description="Options of the method: key=value,... as in density=0.2")
+    seed: int = Field(0, ge=0, description="Of what is random, and of what the library draws.")
