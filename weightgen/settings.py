@@ -15,8 +15,11 @@ class Settings:
     """Items of one optimizer step, over all processes and micro-batches."""
     learning_rate: float
     """Its peak."""
+    optimizer: Literal["adamw", "layca"] = "adamw"
     weight_decay: float = 0.05
-    """Of matrices; vectors (biases, norms) are not decayed."""
+    """AdamW's, of matrices; vectors (biases, norms) are not decayed."""
+    gradient_noise: float = 0.0
+    """Variance of the noise added to the first step's gradient; 0: none."""
     schedule: str = "cosine"
     """A name that transformers.get_scheduler knows."""
     warmup: float = 0.1
