@@ -1,7 +1,8 @@
 """weightgen: start a PyTorch model from better than random weights, and show how much better.
 
 weightgen.subclone(src, dst, ...)   cut a small model's weights out of a larger one
-weightgen.fit(start, data, ...)         fit signals from a learned start (which weightgen.load_start reads)
+weightgen.init(model, method, ...)  write them down in closed form, for a name or in place for a module
+weightgen.fit(start, data, ...)     fit signals from a learned start (which weightgen.load_start reads)
 weightgen.verify(directory)         check a checkpoint against its manifest
 weightgen.load_recipe(path)         read a recipe; weightgen.run_recipe(recipe, out) carries it out
 """
@@ -13,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from weightgen.api import fit, run_recipe, subclone
+    from weightgen.api import fit, init, run_recipe, subclone
     from weightgen.checkpoint import verify
     from weightgen.inr.start import load_start
     from weightgen.recipe import load_recipe
 
-__all__ = ["__version__", "fit", "load_recipe", "load_start", "run_recipe", "subclone", "verify"]
+__all__ = ["__version__", "fit", "init", "load_recipe", "load_start", "run_recipe", "subclone", "verify"]
 
 _HOMES = {
     "fit": "weightgen.api",
+    "init": "weightgen.api",
     "load_start": "weightgen.inr.start",
     "subclone": "weightgen.api",
     "run_recipe": "weightgen.api",

@@ -12,7 +12,7 @@ from weightgen.errors import printable
 from weightgen.inr.snippet import snippet
 from weightgen.models.architecture import Architecture
 from weightgen.models.source import Source
-from weightgen.recipe import MetalearnRecipe, Recipe, SubcloneRecipe, TrainRecipe
+from weightgen.recipe import AverageRecipe, MetalearnRecipe, Recipe, SubcloneRecipe, TrainRecipe
 from weightgen.subcloning.plan import ACTIONS, Plan
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ Starting weights for training, **not a trained model**: cut out of `{base}` by w
 - architecture: {target.name}, {plan.parameters:,} parameters in {len(plan.tensors)} tensors ({counts}){kept}
 - plan: `plan.json`, hash `{plan.hash[:16]}`{new}{warnings}
 
-{_use(recipe, target, directory.name)}""".replace("- model-initialisation\n\n---", "- model-initialisation\n---")
+{use(recipe, target, directory.name)}""".replace("- model-initialisation\n\n---", "- model-initialisation\n---")
 
 
 def trained_card(recipe: TrainRecipe, target: Architecture, evidence: Mapping[str, Any], name: str) -> str:
@@ -69,7 +69,33 @@ Trained by weightgen {__version__}: {target.name}, {parameters:,} parameters, ta
 
 - {evidence["metric"]} on {evidence["items"]:,} test items: **{evidence["value"]:.4f}**
 
-{_use(recipe, target, name)}"""
+{use(recipe, target, name)}"""
+
+
+def average_card(recipe: AverageRecipe, target: Architecture, name: str) -> str:
+    """Return the card of an average of checkpoints."""
+    parameters = sum(math.prod(s) for s in target.shapes.values())
+    parents = "".join(f"\n- `{printable(text)}`" for text in recipe.checkpoints)
+    how = (
+        "They are plain means, which have less variance than the weights of each."
+        if recipe.plain
+        else "Each tensor has the mean of theirs, and the mean of their variances (arXiv 2404.04616)."
+    )
+    return f"""---
+library_name: {target.library}
+tags:
+- weightgen
+- model-initialisation
+---
+
+# {name}
+
+Starting weights for training: the average of {len(recipe.checkpoints)} checkpoints, made by weightgen {__version__}
+({target.name}, {parameters:,} parameters). {how}
+Counters are the first checkpoint's; running statistics of batch normalisation are plain means: estimate them anew.
+{parents}
+
+{use(recipe, target, name)}"""
 
 
 def start_card(recipe: MetalearnRecipe, start: Start, evidence: Mapping[str, Any], name: str) -> str:
@@ -119,7 +145,7 @@ A starting point for coordinate networks (`{recipe.field or "siren"}`, {paramete
 {snippet(config, name)}
 ```
 
-{_again(recipe, name)}"""
+{again(recipe, name)}"""
 
 
 def _advice(adaptation: Adaptation, steps: int) -> str:
@@ -136,24 +162,34 @@ def _advice(adaptation: Adaptation, steps: int) -> str:
 
 def load_text(target: Architecture, name: str) -> str:
     """Return the Python expression that loads a checkpoint in its own library."""
+    if target.norm_free:
+        return f'weightgen.inits.fixup.load("{name}")'
     if target.library == "timm":
         return f'timm.create_model("local-dir:{name}", pretrained=True)'
+    if target.library == "weightgen":
+        return f'weightgen.diffusion.translator.load_translator(Path("{name}"))'
     return f'transformers.{target.name}.from_pretrained("{name}")'
 
 
-def _use(recipe: Recipe, target: Architecture, name: str) -> str:
+def use(recipe: Recipe, target: Architecture, name: str) -> str:
+    """Return the part of a card that says how to load a model and how to make it again."""
+    module = "weightgen.inits.fixup" if target.norm_free else target.library
+    code = f"import {module}\n\nmodel = {load_text(target, name)}"
+    if target.library == "weightgen":  # whose models need it as little as others do
+        from weightgen.diffusion.snippet import snippet as lines
+
+        code = lines(target.config, name)
     return f"""## Load it
 
 ```python
-import {target.library}
-
-model = {load_text(target, name)}
+{code}
 ```
 
-{_again(recipe, name)}"""
+{again(recipe, name)}"""
 
 
-def _again(recipe: Recipe, name: str) -> str:
+def again(recipe: Recipe, name: str) -> str:
+    """Return the end of every card: the recipe, and how to check the files."""
     return f"""## Make it again
 
 `weightgen run recipe.yaml`, with the recipe beside this file:

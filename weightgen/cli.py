@@ -10,26 +10,42 @@ from cyclopts import App, CycloptsError
 from pydantic import ValidationError
 
 from weightgen import __version__
+from weightgen.commands.apply import apply
+from weightgen.commands.average import average
+from weightgen.commands.collect import collect
 from weightgen.commands.compare import compare
+from weightgen.commands.diagnose import diagnose
 from weightgen.commands.fit import fit, render
+from weightgen.commands.generate import generate
+from weightgen.commands.init import init
 from weightgen.commands.metalearn import metalearn
 from weightgen.commands.models import models
+from weightgen.commands.prune import prune
 from weightgen.commands.report import report
 from weightgen.commands.run import run
 from weightgen.commands.subclone import subclone
 from weightgen.commands.train import train
+from weightgen.commands.train_generator import train_generator
 from weightgen.commands.verify import verify
 from weightgen.console import report_error
 from weightgen.errors import InputError, UsageError, WeightgenError, printable
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "subclone": subclone,
+    "init": init,
     "train": train,
     "compare": compare,
     "report": report,
     "metalearn": metalearn,
+    "average": average,
+    "diagnose": diagnose,
+    "prune": prune,
     "fit": fit,
     "render": render,
+    "collect": collect,
+    "train-generator": train_generator,
+    "generate": generate,
+    "apply": apply,
     "run": run,
     "verify": verify,
     "models": models,

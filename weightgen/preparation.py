@@ -12,12 +12,12 @@ import torch
 
 from weightgen import __version__
 from weightgen.models.names import resolve
-from weightgen.recipe import MetalearnRecipe, TrainingRecipe
+from weightgen.recipe import MetalearnRecipe, TrainGeneratorRecipe, TrainingRecipe
 from weightgen.settings import Settings
 from weightgen.sidecars import download_tokenizer, has_tokenizer
 from weightgen.starts import Start
 
-Loop = TrainingRecipe | MetalearnRecipe
+Loop = TrainingRecipe | MetalearnRecipe | TrainGeneratorRecipe
 
 
 def settings_of(recipe: Loop, rate: float, marks: tuple[int, ...], offset: int = 0) -> Settings:
@@ -26,7 +26,9 @@ def settings_of(recipe: Loop, rate: float, marks: tuple[int, ...], offset: int =
         steps=recipe.steps,
         batch_size=recipe.batch_size,
         learning_rate=rate,
-        weight_decay=recipe.weight_decay if isinstance(recipe, TrainingRecipe) else 0.0,
+        weight_decay=0.0 if isinstance(recipe, MetalearnRecipe) else recipe.weight_decay,
+        optimizer=recipe.optimizer if isinstance(recipe, TrainingRecipe) else "adamw",
+        gradient_noise=recipe.gradient_noise if isinstance(recipe, TrainingRecipe) else 0.0,
         schedule=recipe.schedule,
         warmup=recipe.warmup,
         clip=recipe.clip,
@@ -64,7 +66,8 @@ def data_directory(recipe: TrainingRecipe, *starts: Start) -> Path | None:
 
 def versions(library: str) -> dict[str, str]:
     """Return the versions that a result depends on."""
-    return {"weightgen": __version__, **{n: version(n) for n in ("torch", library, "accelerate", "datasets")}}
+    others = {n: version(n) for n in ("torch", library, "accelerate", "datasets") if n != "weightgen"}
+    return {"weightgen": __version__, **others}
 
 
 def environment() -> dict[str, Any]:

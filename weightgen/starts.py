@@ -18,6 +18,8 @@ from weightgen.models.source import Source, open_source
 if TYPE_CHECKING:
     import torch
 
+    from weightgen.pruning.masks import Mask
+
 Kind = Literal["checkpoint", "initialiser", "random", "shuffled", "stats", "scratch-flops", "mean", "matched"]
 OF_CHECKPOINT = ("shuffled", "stats")
 
@@ -38,15 +40,31 @@ class Start:
         """The checkpoint's tensors."""
         return open_source(resolve(self.directory), {})
 
+    @cached_property
+    def mask(self) -> Mask | None:
+        """The mask beside a sparse start's weights, which training keeps to; None where there is none."""
+        if self.kind != "checkpoint" or self.source.directory is None:
+            return None
+        from weightgen.pruning.masks import load_mask
+
+        return load_mask(self.source.directory)
+
     def model(self, architecture: Architecture, seed: int) -> torch.nn.Module:
         """Return a new model with this start's weights; the seed decides all that is random in them."""
         if self.kind == "checkpoint":
-            return load_model(self.source)
+            held = load_model(self.source)
+            if self.mask is not None:
+                self.mask.hold_(held)
+            return held
         if self.kind in OF_CHECKPOINT:
             return _control(self.kind, load_model(self.source), seed)
         model = initialised(architecture, seed)
         if self.kind == "initialiser":
-            inits.apply(self.text.rpartition("=")[2], model, seed)
+            kept = inits.apply(self.text.rpartition("=")[2], model, seed, architecture=architecture)
+            if kept:
+                from weightgen.pruning.masks import Mask
+
+                Mask(kept).hold_(model)
         return model
 
 

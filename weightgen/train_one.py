@@ -14,6 +14,7 @@ from weightgen.flops import count_step
 from weightgen.interruption import Interrupted
 from weightgen.models.loading import save_model
 from weightgen.preparation import data_directory, set_threads, settings_of, versions
+from weightgen.pruning.masks import save_mask
 from weightgen.recipe import TrainRecipe
 from weightgen.sidecars import copy_sidecars
 from weightgen.starts import architecture_of, parse_start
@@ -64,6 +65,8 @@ def train_one(recipe: TrainRecipe, out: Path, *, force: bool = False, progress: 
                 save_model(trained.model, architecture, staged.path)
                 width = getattr(getattr(architecture.model, "config", None), "hidden_size", None)
                 copy_sidecars(directory, None, staged.path, width)
+                if start.mask is not None:
+                    save_mask(start.mask, staged.path)
                 (staged.path / "recipe.yaml").write_text(own.to_yaml(), encoding="utf-8")
                 card = trained_card(own, architecture, evidence, out.name)
                 (staged.path / "README.md").write_text(card, encoding="utf-8")

@@ -43,15 +43,16 @@ def train(
     *,
     progress: Progress | None = None,
     tracker: str | None = None,
+    at_mark: Callable[[int, torch.nn.Module], None] = lambda step, model: None,
 ) -> Trained:
-    """Train a model on a task and return it, with its scores at the marks.
+    """Train a model on a task and return it, with its scores at the marks; `at_mark` sees each mark's step and model.
 
     With `states`, a directory, the run saves itself there every `save_every` steps, and goes on from the newest
     complete state that it finds. On CPU a run that was killed and resumed ends bit-identical to one that was not.
     Raises UsageError (settings that do not fit, or differ from the saved state's), Diverged, Interrupted.
     """
     task.check(model)
-    return _Loop(model, task, settings, states, tracker).run(progress or (lambda done, total, text: None))
+    return _Loop(model, task, settings, states, tracker).run(progress or (lambda done, total, text: None), at_mark)
 
 
 def score(model: torch.nn.Module, task: Task, split: Split, further: str | None = None) -> np.ndarray:
@@ -148,7 +149,7 @@ class _Loop:
         self.loss_sum, self.loss_steps = torch.zeros((), device=self.accelerator.device), 0
         self.last_saved: Path | None = None
 
-    def run(self, progress: Progress) -> Trained:
+    def run(self, progress: Progress, at_mark: Callable[[int, torch.nn.Module], None]) -> Trained:
         """Train to the end."""
         self._resume()
         settings, device = self.settings, self.accelerator.device
@@ -158,7 +159,7 @@ class _Loop:
         loader = DataLoader(data, sampler=steps, batch_size=None, generator=torch.Generator())
         saved_at = self.step
         with stop_requests() as request:
-            self._mark(progress)
+            self._mark(progress, at_mark)
             for parts in loader:
                 started = time.perf_counter()
                 stop = self._train_step([send_to_device(p, device) for p in parts], request.made)
@@ -166,7 +167,7 @@ class _Loop:
                     self._check_finite()
                 self.seconds += time.perf_counter() - started
                 progress(self.step, settings.steps, self._status())
-                self._mark(progress)
+                self._mark(progress, at_mark)
                 due = self.step - saved_at >= settings.save_every
                 if self.states is not None and self.step < settings.steps and (due or stop):
                     self._check_finite()
@@ -211,7 +212,7 @@ class _Loop:
             self._end_trackers()
             raise Diverged(self.step, self.settings.learning_rate, self.last_saved, self._curve())
 
-    def _mark(self, progress: Progress) -> None:
+    def _mark(self, progress: Progress, at_mark: Callable[[int, torch.nn.Module], None]) -> None:
         """Score the validation set where a mark is due."""
         if self.step not in self.settings.marks or len(self.curve) > self.settings.marks.index(self.step):
             return
@@ -221,6 +222,7 @@ class _Loop:
             self.loss_sum, self.loss_steps = torch.zeros_like(self.loss_sum), 0
         scored = self.averaged.module if self.averaged is not None else self.model
         self.curve.append(_score(self.accelerator, scored, self.task, "validation"))
+        at_mark(self.step, self.accelerator.unwrap_model(scored))
         found = float(self.task.metric.of(self.curve[-1]))
         loss = {"loss": self.losses[-1]} if self.losses else {}
         self.accelerator.log({self.task.metric.name: found, "lr": self.scheduler.get_last_lr()[0], **loss}, self.step)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from weightgen.compare.field_jobs import (
     read_rates,
     set_up,
 )
+from weightgen.compare.pictures import picture
 from weightgen.compare.report import write_report
 from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble, check_results
 from weightgen.compare.saved import SAVED, lineage, refuse_other_race
@@ -132,17 +132,13 @@ def _pictures(setup: FieldSetup, out: Path) -> list[dict[str, Any]]:
         itself = FieldJob(0, 0, 0).directory(out, setup.entries[0]) / f"signal-{number}.png"
         if not itself.is_file():
             return []  # of this kind there are no pictures
-        found.append(_picture(signal.name, ITSELF, 0, 0.0, itself))
+        found.append(picture(signal.name, ITSELF, 0, 0.0, itself.read_bytes(), SIDE))
         for i, entry in enumerate(setup.entries):
             directory = FieldJob(i, 0, 0).directory(out, entry)
             scores = read_fits(directory, entry.name, 0, 1.0, 0.0)
             for row, step in enumerate(scores.marks.tolist()):
                 file = directory / f"signal-{number}-step-{step}.png"
                 if step in SHOWN_AT and file.is_file():
-                    found.append(_picture(signal.name, entry.name, step, float(scores.curve[row, number]), file))
+                    score = float(scores.curve[row, number])
+                    found.append(picture(signal.name, entry.name, step, score, file.read_bytes(), SIDE))
     return found
-
-
-def _picture(signal: str, start: str, step: int, score: float, file: Path) -> dict[str, Any]:
-    encoded = base64.b64encode(file.read_bytes()).decode()
-    return {"signal": signal, "start": start, "step": step, "score": score, "size": SIDE, "png": encoded}

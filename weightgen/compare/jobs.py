@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from weightgen.checkpoint import hold, publish
+from weightgen.compare.pictures import artist, steps_shown
 from weightgen.compare.runs import Run
 from weightgen.errors import CheckError, InputError
 from weightgen.flops import count_step
@@ -29,6 +30,9 @@ from weightgen.training import is_main_process, score, train, wait_for_everyone
 
 TUNING = 1000
 """Added to the seeds of learning-rate trials, which must not share their luck with the runs that count."""
+
+PICTURES = "pictures"
+"""Folder of the first seed's run, where the task has something to show."""
 
 PATIENCE = 30.0
 """Seconds that a job waits for its directory: the workers of a race that was killed stop soon, and save before."""
@@ -80,8 +84,8 @@ def _set_up(text: str) -> Setup:
     return Setup(starts, architecture, make_task(recipe, architecture, data_directory(recipe, *starts)))
 
 
-def marks_of(recipe: CompareRecipe, steps: int) -> tuple[int, ...]:
-    """Return the steps at which runs are scored: 0, 1 %, 10 % and 100 % of the budget, and between them.
+def marks_of(recipe: CompareRecipe, steps: int, shown: Sequence[int] = ()) -> tuple[int, ...]:
+    """Return the steps at which runs are scored: 0, 1 %, 10 % and 100 % of the budget, between them, and those `shown`.
 
     Half of the marks are spread over logarithms, since starts differ most early, and half evenly.
     """
@@ -91,7 +95,7 @@ def marks_of(recipe: CompareRecipe, steps: int) -> tuple[int, ...]:
     found = {round(float(x)) for x in (*early, *even, 0, recipe.steps / 100, recipe.steps / 10)}
     # A control with a longer budget is scored at the same steps, and evenly after them.
     step = max(1, recipe.steps // max(1, recipe.marks // 2))
-    return tuple(sorted(found | {steps} | set(range(recipe.steps, steps, step))))
+    return tuple(sorted(found | {steps} | set(range(recipe.steps, steps, step)) | set(shown)))
 
 
 def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[int], None]) -> Path:
@@ -103,7 +107,8 @@ def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[i
         return target
     offset = TUNING if job.seed is None else job.seed
     settings_recipe = recipe.model_copy(update={"steps": job.steps})
-    marks = () if job.seed is None else marks_of(recipe, job.steps)
+    shown = steps_shown(task, recipe.steps)
+    marks = () if job.seed is None else marks_of(recipe, job.steps, shown)
     settings = settings_of(settings_recipe, job.learning_rate, marks, offset)
     model = start.model(setup.architecture, recipe.seed + offset)
     flops = count_step(model, task, recipe.batch_size) * job.steps
@@ -116,9 +121,12 @@ def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[i
     }
     result |= {"marks": marks, "flops": flops, "seconds": 0.0, "diverged": None, "value": None}
     scores: dict[str, np.ndarray] = {}
+    drawn = work / PICTURES
+    draw = artist(task, drawn, shown if job.seed == 0 else (), is_main_process())
     with hold(work, patience=PATIENCE):
         try:
-            trained = train(model, task, settings, work / "states", progress=lambda done, total, words: step_done(done))
+            states = work / "states"
+            trained = train(model, task, settings, states, progress=lambda n, total, words: step_done(n), at_mark=draw)
             scores["curve"] = trained.curve
             split: Split = "tune" if job.seed is None else "test"
             scores[split] = score(trained.model, task, split)
@@ -132,6 +140,8 @@ def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[i
                 (staged.path / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
                 for name, values in scores.items():
                     np.save(staged.path / f"{name}.npy", values.astype(np.float32), allow_pickle=False)
+                if drawn.is_dir():
+                    shutil.copytree(drawn, staged.path / PICTURES)
                 staged.manifest.update(stage="compare", recipe_hash=recipe.hash)
             shutil.rmtree(work, ignore_errors=True)
     wait_for_everyone()  # the others read what the main process published

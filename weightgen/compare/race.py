@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weightgen.checkpoint import hold, write_file
-from weightgen.compare.jobs import Job, Setup, carry_out, read_run, read_value, set_up
+from weightgen.compare.jobs import PICTURES, Job, Setup, carry_out, read_run, read_value, set_up
+from weightgen.compare.pictures import pictures, steps_shown
 from weightgen.compare.rates import best_rate, next_rate
 from weightgen.compare.report import write_report
-from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble
+from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble, check_results
 from weightgen.compare.saved import SAVED, lineage, manifest_of, refuse_other_race
 from weightgen.compare.schema import Results
 from weightgen.compare.workers import carry_out_all, workers_of
@@ -113,7 +114,8 @@ class _Schedule:
 
 def _results(recipe: CompareRecipe, setup: Setup, schedule: _Schedule, baseline: str, out: Path) -> Results:
     sizes = setup.task.sizes
-    runs = [read_run(d, sizes["validation"], sizes["test"]) for paths in schedule.runs for d in sorted(paths)]
+    directories = [d for paths in schedule.runs for d in sorted(paths)]
+    runs = [read_run(d, sizes["validation"], sizes["test"]) for d in directories]
     starts = [
         StartInfo(
             start.name,
@@ -138,7 +140,11 @@ def _results(recipe: CompareRecipe, setup: Setup, schedule: _Schedule, baseline:
         command=f"weightgen run {SAVED} --out {out.name}",
         environment=environment() | versions(setup.architecture.library) | {"items": dict(sizes)},
     )
-    return assemble(runs, starts, info)
+    first = [(r, d) for r, d in zip(runs, directories, strict=True) if r.seed == 0]
+    steps = steps_shown(setup.task, recipe.steps)
+    drawn = pictures(setup.task, [r for r, _ in first], [d / PICTURES for _, d in first], steps)
+    found = assemble(runs, starts, info)
+    return check_results({**found, "pictures": drawn}, NAME) if drawn else found
 
 
 def _baseline(setup: Setup) -> str:

@@ -133,7 +133,7 @@ class StartFields(TypedDict):
 
 @with_config(FORBID)
 class PictureFields(TypedDict):
-    """What a fit looks like after so many steps: a PNG in base64."""
+    """What a run makes of a held-out item after so many steps, or what it should: a PNG in base64."""
 
     signal: Name
     start: Name

@@ -18,30 +18,42 @@ import torch
 from weightgen.errors import InputError
 from weightgen.interruption import Interrupted, stop_requests
 from weightgen.launch import processes
-from weightgen.recipe import CompareRecipe
 
 POLL = 0.5  # seconds between two looks at the progress of the workers
 Stepped = Callable[[int], None]
 """Hears how many training steps have been taken since the beginning."""
 
 
+class Shared(Protocol):
+    """A recipe whose jobs share the machine."""
+
+    @property
+    def workers(self) -> int:
+        """How many at a time; 0: as many as there is room for."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each."""
+
+
 class Counted(Protocol):
-    """A job of a race."""
+    """A job of a recipe."""
 
     @property
     def steps(self) -> int:
         """How many training steps it takes."""
 
 
+R = TypeVar("R", bound=Shared)
 J = TypeVar("J", bound=Counted)
-Work = Callable[[CompareRecipe, J, Path, Stepped], Path]
-"""Carries out a job of a race in its output directory, and returns where it was published."""
+Work = Callable[[R, J, Path, Stepped], Path]
+"""Carries out a job of a recipe in its output directory, and returns where it was published."""
 Next = Callable[[J, Path], Sequence[J]]
 """From a finished job and its directory to the jobs that follow from it."""
 
 
-def workers_of(recipe: CompareRecipe) -> int:
-    """Return how many runs go on at a time: one where several processes share each run, or one GPU does them all."""
+def workers_of(recipe: Shared) -> int:
+    """Return how many jobs go on at a time: one where several processes share each job, or one GPU does them all."""
     if processes() > 1:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -49,8 +61,8 @@ def workers_of(recipe: CompareRecipe) -> int:
 
 
 def carry_out_all(
-    work: Work[J],
-    recipe: CompareRecipe,
+    work: Work[R, J],
+    recipe: R,
     out: Path,
     first: Sequence[J],
     then: Next[J],
@@ -68,7 +80,7 @@ def carry_out_all(
 
 
 def _in_this_process(
-    work: Work[J], recipe: CompareRecipe, out: Path, first: Sequence[J], then: Next[J], stepped: Stepped
+    work: Work[R, J], recipe: R, out: Path, first: Sequence[J], then: Next[J], stepped: Stepped
 ) -> None:
     queue, before = list(first), 0
 
@@ -82,8 +94,8 @@ def _in_this_process(
 
 
 def _in_processes(
-    work: Work[J],
-    recipe: CompareRecipe,
+    work: Work[R, J],
+    recipe: R,
     out: Path,
     first: Sequence[J],
     then: Next[J],
@@ -142,7 +154,7 @@ def _follow(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _in_worker(work: Work[J], recipe: CompareRecipe, job: J, out: Path) -> Path:
+def _in_worker(work: Work[R, J], recipe: R, job: J, out: Path) -> Path:
     seen = 0
 
     def stepped(done: int) -> None:

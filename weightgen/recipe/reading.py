@@ -11,8 +11,15 @@ from pydantic import ValidationError
 
 from weightgen.errors import UsageError, did_you_mean, printable
 from weightgen.files import read_small
+from weightgen.recipe.averaging import AverageRecipe
 from weightgen.recipe.base import Recipe
+from weightgen.recipe.collecting import CollectRecipe
+from weightgen.recipe.diagnosis import DiagnoseRecipe
 from weightgen.recipe.fields import FitRecipe, MetalearnRecipe
+from weightgen.recipe.generating import GenerateRecipe
+from weightgen.recipe.generator import TrainGeneratorRecipe
+from weightgen.recipe.inits import InitRecipe
+from weightgen.recipe.pruning import PruneRecipe
 from weightgen.recipe.subcloning import SubcloneRecipe
 from weightgen.recipe.training import CompareRecipe, TrainRecipe
 
@@ -20,9 +27,16 @@ MAX_BYTES = 1 << 20  # a recipe is written by hand
 RECIPES: dict[str, type[Recipe]] = {
     "subclone": SubcloneRecipe,
     "train": TrainRecipe,
+    "train-generator": TrainGeneratorRecipe,
     "compare": CompareRecipe,
     "metalearn": MetalearnRecipe,
     "fit": FitRecipe,
+    "collect": CollectRecipe,
+    "generate": GenerateRecipe,
+    "average": AverageRecipe,
+    "init": InitRecipe,
+    "diagnose": DiagnoseRecipe,
+    "prune": PruneRecipe,
 }
 R = TypeVar("R", bound=Recipe)
 

@@ -42,13 +42,14 @@ class LoopRecipe(Recipe):
 class TrainingRecipe(LoopRecipe):
     """What training one model and racing several have in common."""
 
-    task: Literal["classify", "causal", "masked", "sentences", "fit"] = Field(
+    task: Literal["classify", "causal", "masked", "sentences", "translate", "fit"] = Field(
         description="What to train for; fit, which is raced only: fields to signals."
     )
     data: str = Field(
         "digits",
         description="Images: digits, a folder of images, a zip of one, a folder of IDX files. "
-        "Text: a UTF-8 file, a folder of .txt files. Either: hf:ORG/NAME, for text with [:CONFIG].",
+        "Text: a UTF-8 file, a folder of .txt files. Either: hf:ORG/NAME, for text with [:CONFIG]. Pairs of photos: "
+        "a folder with before/ and after/, or concept:TEXT, as in 'concept:sepia tone, strength 0.7 and soft blur'.",
     )
     model: str | None = Field(
         None, description="Architecture, where no start says it: a preset, timm:NAME, hf:ORG/NAME or a directory."
@@ -56,12 +57,21 @@ class TrainingRecipe(LoopRecipe):
     model_args: Arguments = Field({}, description="Overrides of the model's configuration: key=value,...")
     steps: int = Field(1000, ge=1, description="Optimizer steps.")
     batch_size: int = Field(64, ge=1, description="Items of one step, over all processes.")
+    optimizer: Literal["adamw", "layca"] = Field(
+        "adamw",
+        description="Or Layca, which turns each kernel by the angle whose tangent is the learning rate: 0.01 to 0.1.",
+    )
     weight_decay: float = Field(0.05, ge=0, description="AdamW's, of matrices.")
+    gradient_noise: float = Field(
+        0.0, ge=0, description="Variance of noise added to the gradients at first; it falls. 0.01, 0.3 and 1 are usual."
+    )
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     augment: Literal["none", "flip", "crop", "crop-flip", "trivial"] = Field(
         "crop-flip", description="Image augmentation: padded crops, flips, or TrivialAugment."
     )
-    image_size: int | None = Field(None, ge=1, description="Side in pixels, for models that take any size.")
+    image_size: int | None = Field(
+        None, ge=1, description="Side in pixels, for models that take any size; of crops to translate, 64 by default."
+    )
     length: int = Field(128, ge=2, description="Tokens of one text item.")
     teacher: str | None = Field(
         None, description="Checkpoint to imitate: required by sentences, knowledge distillation elsewhere."

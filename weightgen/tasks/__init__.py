@@ -44,7 +44,21 @@ def _sentences(recipe: TrainingRecipe, architecture: Architecture, directory: Pa
     return Sentences(recipe.data, architecture, directory, recipe.teacher, recipe.length)
 
 
-TASKS: dict[str, Builder] = {"classify": _classify, "causal": _causal, "masked": _masked, "sentences": _sentences}
+def _translate(recipe: TrainingRecipe, architecture: Architecture, directory: Path | None) -> Task:
+    from weightgen.tasks.translate import SIZE, TranslateTask
+
+    if recipe.teacher is not None:
+        raise UsageError("translate learns from pairs of photos, and has no use for a teacher: leave --teacher out")
+    return TranslateTask(recipe.data, recipe.image_size or SIZE)
+
+
+TASKS: dict[str, Builder] = {
+    "classify": _classify,
+    "causal": _causal,
+    "masked": _masked,
+    "sentences": _sentences,
+    "translate": _translate,
+}
 
 
 def make_task(recipe: TrainingRecipe, architecture: Architecture, directory: Path | None) -> Task:

@@ -37,6 +37,16 @@ class Metric:
         return np.asarray(np.exp(mean) if self.exponentiate else mean)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """An item of the validation split that a race shows pictures of."""
+
+    item: int
+    title: str
+    beside: Mapping[str, bytes]
+    """What is shown beside the results: PNGs by their captions."""
+
+
 class Task(ABC):
     """Data, loss and metric of one kind of training."""
 
@@ -48,6 +58,8 @@ class Task(ABC):
     """Other scores of the test items, by name: from outputs and batch to (items,)."""
     scoring_batch: int = 256
     """Items that are scored at a time, from the first: fewer where outputs are large."""
+    shown: Sequence[Shown] = ()
+    """What `draw` draws; most tasks have nothing to see."""
 
     @abstractmethod
     def batch(self, split: Split, items: Sequence[int], draws: Sequence[int] | None = None) -> Batch:
@@ -68,6 +80,10 @@ class Task(ABC):
     @abstractmethod
     def check(self, model: torch.nn.Module) -> None:
         """Raise UsageError where the data do not fit the model (channels, classes, length)."""
+
+    def draw(self, model: torch.nn.Module) -> list[bytes]:
+        """Return PNGs of what a model makes of the items that are `shown`."""
+        raise NotImplementedError(f"{self.name} shows nothing")
 
     def terms(self, batch: Batch) -> int:
         """Return over how many terms `loss` is a mean: items, or predicted tokens."""

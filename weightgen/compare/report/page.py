@@ -16,7 +16,7 @@ from weightgen import __version__
 from weightgen.compare.cells import cells, columns, rate
 from weightgen.compare.numbers import number
 from weightgen.compare.report.chart import chart, look
-from weightgen.compare.schema import Results
+from weightgen.compare.schema import PictureFields, Results
 
 WIDE, NARROW = (760, 400), (350, 300)
 GENERATOR = '<meta name="generator" content="weightgen '
@@ -69,21 +69,19 @@ def _race(race: Results) -> dict[str, Any]:
 
 
 def _pictures(race: Results) -> list[dict[str, Any]]:
-    """Return for each signal a row of pictures for each start, in the order of the steps."""
-    found = race.get("pictures", [])
+    """Return for each signal what is shown beside the results, the steps, and a row of pictures for each start."""
     names = [start["name"] for start in race["starts"]]
-    signals = list(dict.fromkeys(p["signal"] for p in found))
-    return [
-        {
-            "signal": signal,
-            "itself": next((p for p in found if p["signal"] == signal and p["start"] not in names), None),
-            "rows": [
-                (start["name"], [p for p in found if (p["signal"], p["start"]) == (signal, start["name"])])
-                for start in race["starts"]
-            ],
-        }
-        for signal in signals
-    ]
+    signals: dict[str, list[PictureFields]] = {}
+    for picture in race.get("pictures", []):
+        signals.setdefault(picture["signal"], []).append(picture)
+    made = []
+    for signal, found in signals.items():
+        steps = sorted({p["step"] for p in found if p["start"] in names})
+        results = {(p["start"], p["step"]): p for p in found if p["start"] in names}
+        rows = [(name, [results.get((name, step)) for step in steps]) for name in names]
+        beside = [p for p in found if p["start"] not in names]
+        made.append({"signal": signal, "beside": beside, "steps": steps, "rows": rows})
+    return made
 
 
 def flat(data: Any, path: str = "") -> Iterator[tuple[str, str]]:

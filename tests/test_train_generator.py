@@ -1,0 +1,179 @@
+"""Training a generator from end to end at tiny sizes: what it learns, that it repeats, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from tests.conftest import Command
+from tests.tiny_generator import save_encoder
+from weightgen.collect_weights import collect
+from weightgen.diffusion.asking import WEAKEST, ask, phrases_of
+from weightgen.diffusion.concepts import Clause, Concept
+from weightgen.diffusion.edits import EDITS
+from weightgen.diffusion.generator import Generator
+from weightgen.diffusion.learning import DenoisingTask, GeneratorTask
+from weightgen.diffusion.loading import load_generator
+from weightgen.diffusion.phrases import PhraseBook
+from weightgen.diffusion.schedules import last_timestep
+from weightgen.diffusion.text import load_encoder
+from weightgen.preparation import settings_of
+from weightgen.recipe import CollectRecipe, TrainGeneratorRecipe, make_recipe
+from weightgen.train_generator import make_generator, open_networks
+from weightgen.training import train
+
+COLLECT = {"width": 4, "layers": 2, "steps": 8, "base_steps": 2, "batch_size": 2, "base_batch_size": 2, "crop": 8}
+COLLECT |= {"train": 6, "held_out": 1, "block_size": 32, "threads": 1, "workers": 1}
+SMALL = ("--width", "16", "--depth", "1", "--crops", "2", "--crop", "12", "--batch-size", "3", "--threads", "1")
+COMBINED = Concept("sepia-70+blur-35", (Clause("sepia", 0.7), Clause("blur", 0.35)), ("sepia, then subtle blur",))
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("zoo") / "weights"
+    collect(make_recipe(CollectRecipe, COLLECT), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def words(zoo: Path, encoder: Path, *more: str, out: str = "generator", steps: int = 4) -> tuple[str, ...]:
+    return ("train-generator", str(zoo), "--encoder", str(encoder), "--out", out, "--steps", str(steps), *SMALL, *more)
+
+
+@pytest.mark.parametrize("denoiser", ["joint", "per-block", "film"])
+def test_from_a_weights_dataset_to_an_edited_photo(
+    zoo: Path, encoder: Path, command: Command, tmp_path: Path, denoiser: str
+) -> None:
+    outcome = command(*words(zoo, encoder, "--denoiser", denoiser), "--json")
+    assert outcome.code == 0, outcome.err
+    told = json.loads(outcome.out)
+    assert told["concepts"] == 5  # of six, one is watched
+    assert 0 < told["PSNR"] < 60
+    manifest = json.loads((tmp_path / "generator" / "manifest.json").read_text())
+    assert list(manifest["curve"]) == ["0", "1", "2", "3", "4"]
+    assert manifest["evidence"]["value"] == told["PSNR"]
+    assert not (tmp_path / "generator.training").exists()
+    card = (tmp_path / "generator" / "README.md").read_text()
+    assert f"**{told['PSNR']:.2f} dB**" in card
+    assert "fails on: anaglyph" in card or "fails on: solarise" in card or "fails on: " in card
+    assert command("verify", "generator").code == 0
+    made = command("generate", "sepia tone", "--generator", "generator", "--out", "start", "--threads", "1")
+    assert made.code == 0, made.err
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "photo.png")
+    assert command("apply", "start", "photo.png", "--out", "edited.png").code == 0
+
+
+def test_the_same_recipe_gives_the_same_bytes(zoo: Path, encoder: Path, command: Command, tmp_path: Path) -> None:
+    for out in ("one", "two"):
+        assert command(*words(zoo, encoder, out=out)).code == 0
+    files = [tmp_path / out / "denoiser" / "diffusion_pytorch_model.safetensors" for out in ("one", "two")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert command(*words(zoo, encoder, "--seed", "1", out="three")).code == 0
+    other = tmp_path / "three" / "denoiser" / "diffusion_pytorch_model.safetensors"
+    assert other.read_bytes() != files[0].read_bytes()
+
+
+def learner(zoo: Path, encoder: Path, **changes: Any) -> tuple[Generator, DenoisingTask, TrainGeneratorRecipe]:
+    small = {"width": 32, "depth": 2, "crops": 4, "crop": 16, "batch_size": 5, "empty": 0.0, "data": str(zoo)}
+    recipe = make_recipe(TrainGeneratorRecipe, {**small, **changes})
+    networks, encode = open_networks(zoo), load_encoder(str(encoder))
+    phrases = phrases_of(networks.data.concepts)
+    book = PhraseBook.of(phrases, str(encoder), encode.embed(phrases))
+    return (*make_generator(recipe, networks, book), recipe)
+
+
+def losses(model: Generator, task: DenoisingTask) -> float:
+    with torch.no_grad():
+        batches = [task.batch("train", [0, 1, 2, 3, 4], [k, k + 1, k + 2, k + 3, k + 4]) for k in range(0, 50, 5)]
+        return float(np.mean([float(task.loss(task.forward(model, b), b)) for b in batches]))
+
+
+@pytest.mark.parametrize("denoiser", ["joint", "film"])
+def test_running_the_networks_teaches_what_prompts_mean(zoo: Path, encoder: Path, denoiser: str) -> None:
+    model, task, recipe = learner(
+        zoo, encoder, denoiser=denoiser, denoising=0, steps=100, lr=1e-2, ema=0, fresh=0, warmup=0
+    )
+    before = losses(model, task)
+    train(model, task, settings_of(recipe, recipe.lr, ()))
+    assert losses(model, task) < 0.9 * before
+    batch = task.batch("train", [0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+    other = {**batch, **{name: batch[name].roll(1, 0) for name in ("embeddings", "strengths", "mask")}}
+    with torch.no_grad():
+        right, wrong = (float(task.loss(model(b), b)) for b in (batch, other))
+    assert wrong > 1.1 * right  # another concept's prompt
+
+
+def test_denoising_reaches_the_collected_weights(zoo: Path, encoder: Path) -> None:
+    model, task, recipe = learner(zoo, encoder, running=0, steps=150, lr=1e-2, ema=0, warmup=0)
+    assert not isinstance(task, GeneratorTask)
+    before = losses(model, task)
+    train(model, task, settings_of(recipe, recipe.lr, ()))
+    assert losses(model, task) < 0.5 * before
+
+
+def test_the_two_errors_are_weighted_and_what_was_not_collected_has_one(zoo: Path, encoder: Path) -> None:
+    model, task, _ = learner(zoo, encoder, denoising=2, running=3, fresh=0.5)
+    assert isinstance(task, GeneratorTask)
+    batch = task.batch("train", [0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
+    collected = batch["collected"]
+    assert 0 < int(collected.sum()) < 5
+    assert bool((batch["timesteps"][~collected] == last_timestep(task.scheduler)).all())
+    with torch.no_grad():
+        made = model(batch)
+    squares = (made["clean"] - batch["clean"]).square()[collected][:, task.layout.mask]
+    error = (made["made"] - batch["targets"]).abs().mean()
+    assert float(task.loss(made, batch)) == pytest.approx(float(2 * squares.mean() + 3 * error), rel=1e-5)
+
+
+def test_strengths_are_drawn_anew_and_asked_for() -> None:
+    generator = np.random.default_rng(0)
+    kept = ask(COMBINED, generator, 0.0)
+    assert kept.is_collected
+    assert kept.concept == COMBINED
+    assert [p.strength for p in kept.phrases] == [0.7, 0.35]
+    drawn = [ask(COMBINED, generator, 1.0) for _ in range(50)]
+    assert not any(a.is_collected for a in drawn)
+    for asked in drawn:
+        assert [c.operation for c in asked.concept.clauses] == ["sepia", "blur"]
+        assert [c.strength for c in asked.concept.clauses] == [p.strength for p in asked.phrases]
+        assert all(WEAKEST <= p.strength <= 1 for p in asked.phrases)
+        assert asked.phrases[0].text in EDITS["sepia"].known
+    assert len({a.phrases[0].strength for a in drawn}) == 50
+    shown = replace(COMBINED, clauses=())
+    assert [p.text for p in ask(shown, generator, 1.0).phrases] == ["sepia", "blur"]
+    known = {*phrases_of([COMBINED])}
+    assert known >= {*EDITS["sepia"].known, *EDITS["blur"].known, "blur"}
+    assert not known & {*EDITS["sepia"].held_out}
+
+
+def test_what_no_generator_can_learn_from_is_refused(
+    zoo: Path, encoder: Path, command: Command, tmp_path: Path
+) -> None:
+    command("train-generator", str(zoo)).refused(2, "where to? Add --out DIR")
+    command(*words(tmp_path / "no", encoder)).refused(2, "no weights dataset here", "weightgen collect")
+    command(*words(zoo, tmp_path / "no")).refused(3, "no: no such directory")
+    (tmp_path / "checkpoints").mkdir()
+    for i in range(3):
+        save_file({"w": torch.randn(4, 4)}, tmp_path / "checkpoints" / f"{i}.safetensors")
+        (tmp_path / "checkpoints" / f"{i}.txt").write_text(f"number {i}")
+    assert command("collect", "--from-checkpoints", "checkpoints", "--block-size", "8", "--out", "found").code == 0
+    command(*words(tmp_path / "found", encoder)).refused(2, "only denoised: add --running 0")
+    assert command(*words(tmp_path / "found", encoder, "--running", "0")).code == 0
+    pipeline = load_generator(tmp_path / "generator")
+    assert load_file(tmp_path / "generator" / "base" / "diffusion_pytorch_model.safetensors")["w"].shape == (4, 4)
+    assert pipeline("number 1").state_dicts[0]["w"].shape == (4, 4)

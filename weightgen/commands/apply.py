@@ -1,0 +1,39 @@
+"""`weightgen apply`: see what a network that turns images into images makes of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from weightgen.commands.options import Json, Quiet
+from weightgen.console import Console
+from weightgen.errors import UsageError, printable
+
+
+def apply(start: Path, image: Path, /, *, out: Path, json: Json = False, quiet: Quiet = False) -> int:
+    """Run a start over an image, before fine-tuning or after.
+
+    Parameters
+    ----------
+    start
+        Directory of the network, as weightgen generate writes it.
+    image
+        File of any size, grey or in colour, with transparency or without.
+    out
+        File to write; its suffix says the format.
+    """
+    import torch
+
+    from weightgen.diffusion.applying import edited, open_translator
+    from weightgen.image_files import open_image, save_image
+
+    if not image.is_file():
+        raise UsageError(f"{printable(str(image))}: no such file")
+    if out.exists() and out.samefile(image):
+        raise UsageError(f"--out {printable(str(out))}: is the image itself; choose another name")
+    translator = open_translator(start).to("cuda" if torch.cuda.is_available() else "cpu")
+    made = edited(translator, open_image(image))
+    save_image(made, out)
+    height, width = made.shape[:2]
+    data = {"written": str(out), "width": width, "height": height}
+    Console(json, quiet).result(data, f"wrote {out} ({width} x {height} pixels)")
+    return 0

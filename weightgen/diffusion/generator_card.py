@@ -1,0 +1,61 @@
+"""The model card of a generator of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from weightgen import __version__
+from weightgen.card import again
+from weightgen.diffusion.weights_dataset import WeightsDataset
+from weightgen.errors import printable
+from weightgen.recipe import TrainGeneratorRecipe
+
+
+def generator_card(
+    recipe: TrainGeneratorRecipe, data: WeightsDataset, concepts: int, evidence: Mapping[str, Any], name: str
+) -> str:
+    """Return the card; `concepts`: how many were learned from."""
+    unit = " dB" if evidence["metric"] == "PSNR" else ""
+    how = {"joint": "all blocks of a network at once", "per-block": "each block by itself", "film": "no noise at all"}
+    operations = sorted({clause.operation for c in data.concepts if c.split == "train" for clause in c.clauses})
+    covered = f"\n- operations: {', '.join(operations)}" if operations else ""
+    new = sorted({c.operation for d in data.concepts if d.split == "operation" for c in d.clauses})
+    unknown = f"\n- operations that it has never seen, and fails on: {', '.join(new)}" if new else ""
+    origin = f"\n- learned from: {printable(recipe.origin, 400)}" if recipe.origin else ""
+    return f"""---
+library_name: diffusers
+tags:
+- weightgen
+- weight-generation
+- diffusion
+---
+
+# {name}
+
+Denoises the weights of a small network ({data.layout.parameters:,} numbers in {len(data.layout)} blocks of \
+{data.layout.size}) from a prompt. Trained by weightgen {__version__} on {concepts} collected networks; the denoiser \
+(`{recipe.denoiser}`) looks at {how[recipe.denoiser]}.
+
+- {evidence["metric"]} in one step, before any fine-tuning, over {evidence["items"]} concepts not learned from:
+  **{evidence["value"]:.2f}{unit}**{covered}{unknown}{origin}
+- base `{data.base_sha256[:16]}`, layout `{data.layout.sha256[:16]}`: weights for others are refused
+
+Generated weights are a place to start training from. They are for the one architecture and the operations above;
+a prompt that is unlike all of them is warned about, and what comes of it is not to be trusted.
+
+## Use it
+
+```sh
+weightgen generate "sepia tone, strength 0.7" --generator {name} --out start
+weightgen apply start photo.png --out edited.png
+```
+
+```python
+from weightgen.diffusion.pipeline import WeightGenerationPipeline
+
+pipeline = WeightGenerationPipeline.from_pretrained("{name}")
+weights = pipeline("sepia tone, strength 0.7").state_dicts[0]
+```
+
+{again(recipe, name)}"""
