@@ -65,8 +65,8 @@ def carry_out_pruning(recipe: PruneRecipe, console: Console, force: bool) -> int
     }
     console.result(
         data,
-        f"wrote {recipe.out}/: {mask.count:,} of {total:,} weights stay ({mask.density:.2%}), "
-        f"from {densities[sparse]:.2%} of {sparse} to {densities[dense]:.2%} of {dense}{gone}{frozen}\n"
+        f"wrote {recipe.out}/: {mask.count:,} of {total:,} weights stay ({mask.density:.2%})\n"
+        f"least:  {densities[sparse]:.2%} of {sparse}\nmost:   {densities[dense]:.2%} of {dense}{gone}{frozen}\n"
         f"training moves {made.trained:.2%} of all parameters\n"
         f"load:   {made.load}\ncheck:  weightgen verify {recipe.out}\n"
         f"train:  weightgen train --start {recipe.out} --task ...",
