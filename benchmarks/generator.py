@@ -1,156 +1,231 @@
-"""What do generated networks do before any training? PSNR on unseen photos, for four ways of holding concepts out.
+"""Do generated weights help? Before any training, and through the first steps of it, against every cheaper way.
 
-    weightgen collect --out zoo
-    weightgen train-generator zoo --out joint
-    weightgen train-generator zoo --denoiser film --denoising 0 --out film
-    python benchmarks/generator.py zoo joint film
+    weightgen run recipes/weights-zoo.yaml
+    weightgen run recipes/generator.yaml
+    python benchmarks/generator.py zoo subspace=checkpoints/generator film=film --out results
 
-Every row is a way to get weights for a prompt; the own network is what was collected for the concept itself, and not a
-fair competitor. What has settings is given those that are best on concepts that the generators watch but do not learn
-from. Gains over the nearest network are paired by concept, with 95 % intervals of a bootstrap over concepts.
+Each generator is NAME=DIRECTORY. Every way gives a network for each held-out concept; step 0 is judged on crops of
+photos that nothing was trained on. Those named by `--tune` are then fine-tuned with Adam, at the rate of one grid that
+is best for that way on watched concepts, which are neither learned from nor reported. What is found is kept in `--out`,
+so that the same command goes on where it was stopped; `python benchmarks/generator_report.py results` tells it.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from itertools import product
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from generator_ways import (
+    CLIP,
+    SIZE,
+    Ground,
+    back,
+    best_by_data,
+    fine_tune,
+    longer_base,
+    random_start,
+    reptile,
+    simple_ways,
+    stack_of,
+    tuned,
+)
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from weightgen.diffusion.baselines import Zoo, blend, features, mean, nearest, noisy, ridge, ridge_and_nearest
-from weightgen.diffusion.concepts import SPLITS, Concept
-from weightgen.diffusion.condition import condition
-from weightgen.diffusion.examples import Edited
+from weightgen.diffusion.concepts import SPLITS
 from weightgen.diffusion.loading import load_generator
-from weightgen.diffusion.prompt import parse
-from weightgen.diffusion.quality import l1, psnr
+from weightgen.diffusion.pipeline import WeightGenerationPipeline
+from weightgen.diffusion.quality import l1
+from weightgen.diffusion.stack import StackAdam
 from weightgen.diffusion.text import load_encoder
 from weightgen.diffusion.translator import translate
-from weightgen.train_generator import Networks, open_networks
+from weightgen.train_generator import open_networks
 
-CROPS, SIZE, DRAWS = 32, 64, 10_000
-Method = Callable[[Zoo, Tensor], Tensor]
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+MARKS = (0, 5, 10, 20)
+READINGS, PAIRS = 8, 4
+HELD_OUT = tuple(s for s in SPLITS if s != "train")
+Way = Callable[[Sequence[int]], Tensor]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("zoo", type=Path)
-    parser.add_argument("generators", type=Path, nargs="*")
+    parser.add_argument("generators", nargs="*", help="NAME=DIRECTORY")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tune", nargs="*", default=[], help="ways to fine-tune; by default none")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--long", type=int, default=0, help="steps of a further fine-tuning of those, one seed")
     words = parser.parse_args()
     torch.manual_seed(0)
-    networks, encoder = open_networks(words.zoo), load_encoder()
-    data, base = networks.data, networks.base
-    assert networks.examples is not None
-    differences = data.blocks - data.layout.split(data.base)
-
-    def asked(concepts: list[Concept]) -> Tensor:
-        prompts = [parse(c.captions[0]) for c in concepts]
-        return features(condition(prompts, encoder.embed([p.text for prompt in prompts for p in prompt])))
-
-    learned = networks.which["train"]
-    zoo = Zoo(asked([data.concepts[i] for i in learned]), differences[learned])
-    watched = networks.which["validation"]
-    prompts = asked([data.concepts[i] for i in watched])
-
-    def watched_psnr(method: Method) -> float:
-        return float(score(networks, watched, method(zoo, prompts)).mean())
-
-    chosen = choose(watched_psnr)
-    splits = [s for s in SPLITS if s != "train"]
-    print("| weights | " + " | ".join(f"{s} ({len(data.of(s))})" for s in splits) + " |")
-    print("|---|" + "---:|" * len(splits))
-    rows: dict[str, list[str]] = {}
-    for split in splits:
-        which = data.of(split)
-        concepts = [data.concepts[i] for i in which]
-        query = asked(concepts)
-        found = {name: score(networks, which, method(zoo, query)) for name, method in chosen.items()}
-        found["best of training, by data"] = score(networks, which, best_by_data(networks, learned, which))
-        for directory in words.generators:
-            pipeline = load_generator(directory)
-            pipeline.use_encoder(encoder)
-            captions = [c.captions[0] for c in concepts]
-            for steps in (1, 20) if pipeline.denoiser.__class__.__name__ != "FilmDenoiser" else (1,):
-                for name, texts in (("", captions), (", wrong prompt", captions[1:] + captions[:1])):
-                    if name and steps > 1:
-                        continue
-                    made = pipeline(texts, steps=steps, generator=torch.Generator().manual_seed(0))
-                    weights = {n: torch.stack([d[n] for d in made.state_dicts]) for n in data.layout.shapes}
-                    label = f"{directory.name}, {steps} step{'s' if steps > 1 else ''}{name}"
-                    found[label] = score(networks, which, base.differences(weights))
-        found["own network"] = score(networks, which, differences[which])
-        for name, scores in found.items():
-            gain = "" if name == "nearest" else f" ({interval(scores - found['nearest'])})"
-            rows.setdefault(name, []).append(f"{scores.mean():.1f}{gain}")
-    for name, cells in rows.items():
-        print(f"| {name} | " + " | ".join(cells) + " |")
+    torch.set_num_threads(1)
+    words.out.mkdir(parents=True, exist_ok=True)
+    ground = Ground.of(open_networks(words.zoo), load_encoder())
+    ways = all_ways(ground, dict(text.split("=", 1) for text in words.generators), words.out)
+    step_zero(ground, ways, words.out)
+    for name in words.tune:
+        file = words.out / f"curves-{name.replace(' ', '-')}.json"
+        if not file.exists():
+            file.write_text(json.dumps(curves(ground, ways[name], words.seeds)))
+            print(file, flush=True)
+        file = words.out / f"long-{name.replace(' ', '-')}.json"
+        if words.long and not file.exists():
+            rate = json.loads((words.out / f"curves-{name.replace(' ', '-')}.json").read_text())["rate"]
+            file.write_text(json.dumps(long_curves(ground, ways[name], rate, words.long)))
+            print(file, flush=True)
 
 
-def choose(watched_psnr: Callable[[Method], float]) -> dict[str, Method]:
-    """Return the simple ways, with the settings that are best on watched concepts."""
+def all_ways(ground: Ground, generators: Mapping[str, str], kept: Path) -> dict[str, Way]:
+    """Return every way by name; what is trained here once is kept in a directory."""
 
-    def ridge_with(components: int, penalty: float) -> Method:
-        return lambda zoo, prompts: ridge(zoo, prompts, components, penalty)
+    def shared(start: Tensor) -> Way:
+        return lambda which: start.expand(len(which), *start.shape)
 
-    def blend_with(neighbours: int, temperature: float) -> Method:
-        return lambda zoo, prompts: blend(zoo, prompts, neighbours, temperature)
-
-    def both_with(components: int, penalty: float) -> Method:
-        return lambda zoo, prompts: ridge_and_nearest(zoo, prompts, components, penalty)
-
-    grid, blends = list(product((16, 64, 128), (0.01, 0.1, 1.0, 10.0))), list(product((2, 8), (0.02, 0.1, 0.5)))
-    return {
-        "shared base": lambda zoo, prompts: torch.zeros(len(prompts), *zoo.differences.shape[1:]),
-        "mean": mean,
-        "nearest": nearest,
-        "nearest with noise": lambda zoo, prompts: noisy(zoo, prompts, 0.1, torch.Generator().manual_seed(0)),
-        "blend of neighbours": blend_with(*max(blends, key=lambda g: watched_psnr(blend_with(*g)))),
-        "ridge": ridge_with(*max(grid, key=lambda g: watched_psnr(ridge_with(*g)))),
-        "ridge and nearest": both_with(*max(grid, key=lambda g: watched_psnr(both_with(*g)))),
-    }
+    found = simple_ways(ground)
+    found["random"] = shared(random_start(ground, 1))
+    found["base, trained longer"] = shared(once(kept, "longer", lambda: longer_base(ground, 400, 2e-3)))
+    found["reptile"] = shared(once(kept, "reptile", lambda: reptile(ground, 500, 5, 2e-3, 0.3)))
+    found["best of training, by data"] = lambda which: best_by_data(ground, which)
+    for name, directory in generators.items():
+        pipeline = load_generator(Path(directory))
+        pipeline.use_encoder(ground.encoder)
+        found |= ways_of(ground, name, pipeline)
+    held_out = [i for split in HELD_OUT for i in ground.networks.data.of(split)]
+    found["own network"] = lambda which: ground.differences[which]
+    ceiling = once(kept, "ceiling", lambda: converged(ground, held_out))
+    found["own network, converged"] = lambda which: ceiling[[held_out.index(i) for i in which]]
+    return found
 
 
-def score(networks: Networks, which: list[int], differences: Tensor) -> np.ndarray:
-    """Return the PSNR of networks on crops of test photos, each for its own concept, (K,)."""
-    shown = examples_of_all(networks, which)
-    photos = shown.test(CROPS, SIZE)
-    tensors = networks.base.assemble(differences)
-    assert networks.data.config is not None
-    with torch.no_grad():
-        made = translate(networks.data.config, tensors, photos["images"], photos["positions"]).clamp(0, 1)
-    return psnr(made, shown.targets(photos)).numpy()
+def ways_of(ground: Ground, name: str, pipeline: WeightGenerationPipeline) -> dict[str, Way]:
+    """Return the ways to use one generator."""
+
+    def generated(texts: Sequence[str], steps: int, samples: int = 1, snap: bool = False) -> Tensor:
+        noise = torch.Generator().manual_seed(0)
+        made = pipeline(texts, steps=steps, samples=samples, generator=noise, snap=snap, reread=samples > 1)
+        weights = {n: torch.stack([d[n] for d in made.state_dicts]) for n in ground.networks.data.layout.shapes}
+        return ground.networks.base.differences(weights)
+
+    def said(which: Sequence[int]) -> list[str]:
+        return [c.captions[0] for c in ground.concepts(which)]
+
+    def turned(which: Sequence[int]) -> list[str]:
+        texts = said(which)
+        return texts[1:] + texts[:1]
+
+    def chosen(which: Sequence[int]) -> Tensor:
+        every = generated(said(which), 1, READINGS)
+        made = every.reshape(len(which), READINGS, *every.shape[1:])
+        photos = ground.shown(which).draw(range(PAIRS), SIZE)
+        targets = ground.shown(which).targets(photos)
+        assert ground.networks.data.config is not None
+        taken = []
+        for candidates, target in zip(made, targets, strict=True):
+            tensors = ground.networks.base.assemble(candidates)
+            with torch.no_grad():
+                outputs = translate(ground.networks.data.config, tensors, photos["images"], photos["positions"])
+            taken.append(candidates[int(l1(outputs, target.expand_as(outputs)).argmin())])
+        return torch.stack(taken)
+
+    found: dict[str, Way] = {name: lambda which: generated(said(which), 1)}
+    found[f"{name}, wrong prompt"] = lambda which: generated(turned(which), 1)
+    found[f"{name}, empty prompt"] = lambda which: generated([""] * len(which), 1)
+    found[f"{name}, snapped"] = lambda which: generated(said(which), 1, snap=True)
+    found[f"{name}, best of {READINGS} readings by {PAIRS} pairs"] = chosen
+    if not name.startswith("film"):
+        found[f"{name}, 20 steps"] = lambda which: generated(said(which), 20)
+    return found
 
 
-def examples_of_all(networks: Networks, which: list[int]) -> Edited:
-    """Return what shows any of the dataset's concepts."""
-    assert networks.examples is not None
-    train = networks.examples["train"]
-    assert isinstance(train, Edited)
-    return Edited(train.photos, [networks.data.concepts[i] for i in which])
+def once(kept: Path, name: str, make: Callable[[], Tensor]) -> Tensor:
+    """Return what was made and kept before, or make it."""
+    file = kept / f"{name}.safetensors"
+    if not file.exists():
+        save_file({name: make().contiguous()}, file)
+    return load_file(file)[name]
 
 
-def best_by_data(networks: Networks, learned: list[int], which: list[int]) -> Tensor:
-    """Return for each concept the training network with the least error on pairs of training photos."""
-    shown = examples_of_all(networks, which)
-    photos = shown.draw(range(16), 32)
-    data = networks.data
-    assert data.config is not None
-    with torch.no_grad():
-        made = translate(data.config, data.tensors(learned), photos["images"], photos["positions"])
-    targets = shown.targets(photos)
-    errors = torch.stack([l1(made, target.expand_as(made)) for target in targets])
-    return (data.blocks - data.layout.split(data.base))[learned][errors.argmin(1)]
+def converged(ground: Ground, which: Sequence[int]) -> Tensor:
+    """Return the own networks of concepts after 300 further steps at a rate that falls in three."""
+    found = []
+    for i in which:
+        difference = ground.differences[[i]]
+        for turn, rate in enumerate((4e-3, 1e-3, 2.5e-4)):
+            difference = tuned(ground, ground.shown([i]), difference, 100, rate, turn)
+        found.append(difference)
+    return torch.cat(found)
 
 
-def interval(gains: np.ndarray) -> str:
-    """Return the mean gain with its bootstrap interval, in dB."""
-    draws = np.random.default_rng(0).integers(len(gains), size=(DRAWS, len(gains)))
-    low, high = np.percentile(gains[draws].mean(1), [2.5, 97.5])
-    return f"{gains.mean():+.1f}: {low:+.1f} to {high:+.1f}"
+def step_zero(ground: Ground, ways: Mapping[str, Way], out: Path) -> None:
+    """Judge ways before any training, and measure how far their weights are from others."""
+    file = out / "step0.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    learned = ground.differences[ground.networks.which["train"]].flatten(1)
+    for name, way in ways.items():
+        if name in found:
+            continue
+        found[name] = {}
+        for split in HELD_OUT:
+            which = ground.networks.data.of(split)
+            made = way(which)
+            outputs, wanted = ground.outputs(which, made)
+            own = ground.outputs(which, ground.differences[which])[0]
+            flat = made.flatten(1)
+            near = torch.cdist(flat, learned)
+            closest = ground.outputs(which, ground.differences[ground.networks.which["train"]][near.argmin(1)])[0]
+            distances = {
+                "norm": flat.norm(dim=1),
+                "to own": (flat - ground.differences[which].flatten(1)).norm(dim=1),
+                "to nearest": near.min(1).values,
+                "outputs to own": l1(outputs, own),
+                "outputs to nearest": l1(outputs, closest),
+            }
+            scores = {m: v.tolist() for m, v in ground.score(which, made).items()}
+            found[name][split] = scores | {n: v.tolist() for n, v in distances.items()}
+            del wanted
+        file.write_text(json.dumps(found))
+        print(name, {s: round(float(np.mean(found[name][s]["psnr"])), 2) for s in HELD_OUT}, flush=True)
+
+
+def curves(ground: Ground, way: Way, seeds: int) -> dict[str, object]:
+    """Return PSNR at the marks, by split (seeds, marks, K), at the rate that is best on watched concepts."""
+    watched = list(ground.networks.which["validation"])
+    start = way(watched)
+    means = {rate: float(curve(ground, watched, start, rate, 100, MARKS)[1:].mean()) for rate in RATES}
+    rate = max(means, key=lambda r: means[r])
+    found: dict[str, object] = {"rate": rate, "watched": means, "marks": MARKS}
+    for split in HELD_OUT:
+        which = ground.networks.data.of(split)
+        start = way(which)
+        found[split] = [curve(ground, which, start, rate, seed, MARKS).tolist() for seed in range(seeds)]
+    return found
+
+
+def long_curves(ground: Ground, way: Way, rate: float, steps: int) -> dict[str, object]:
+    """Return PSNR of strengths and compositions through many steps, of one seed."""
+    marks = tuple(m for m in (0, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 400) if m <= steps)
+    found: dict[str, object] = {"rate": rate, "marks": marks}
+    for split in ("strength", "composition"):
+        which = ground.networks.data.of(split)
+        found[split] = curve(ground, which, way(which), rate, 0, marks).tolist()
+    return found
+
+
+def curve(
+    ground: Ground, which: Sequence[int], start: Tensor, rate: float, seed: int, marks: Sequence[int]
+) -> np.ndarray:
+    """Return the PSNR of networks that are fine-tuned from a start, (marks, K)."""
+    stack = stack_of(ground, start)
+    optimizer, examples = StackAdam(stack, rate, CLIP), ground.shown(which)
+    found = []
+    for before, mark in zip((0, *marks), marks, strict=False):
+        fine_tune(stack, optimizer, examples, range(before, mark), seed)
+        found.append(ground.score(which, back(ground, stack))["psnr"])
+    return np.stack(found)
 
 
 if __name__ == "__main__":

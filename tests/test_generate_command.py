@@ -117,7 +117,8 @@ def test_the_card_runs_without_weightgen(generator: Path, command: Command, tmp_
 
 
 def test_the_best_sample_on_the_users_pairs_is_taken(generator: Path, command: Command, tmp_path: Path) -> None:
-    networks = load_generator(generator)(PROMPT, samples=4, generator=torch.Generator().manual_seed(0)).state_dicts
+    noise = torch.Generator().manual_seed(0)
+    networks = load_generator(generator)(PROMPT, samples=4, generator=noise, reread=True).state_dicts
     wanted = Translator(CONFIG)
     wanted.load_state_dict(networks[2])
     save_pairs(tmp_path / "mine", wanted)

@@ -70,7 +70,7 @@ def test_ridge_finds_what_is_linear() -> None:
 def test_a_modulated_network_folds_into_plain_weights() -> None:
     base = BaseNetwork.of(Translator(CONFIG, 1).state_dict(), LAYOUT, CONFIG.model_dump())
     film = FilmDenoiser(LAYOUT.to_json(), base.sha256, text_width=8, width=16)
-    film.begin(base)
+    film.begin(base, torch.zeros(1, len(LAYOUT), LAYOUT.size))
     noise = torch.zeros(2, len(LAYOUT), LAYOUT.size)
     untaught = film.weights(base, film(noise, torch.tensor(999), asked(0.5, 1.0)))
     for name, tensor in base.state_dict().items():

@@ -181,3 +181,15 @@ def test_snapping_takes_the_nearest_trained_phrase(minilm: TextEncoder) -> None:
     found = book.snapped(asked)
     assert torch.equal(found, torch.stack([book.embeddings[0], asked[1], book.embeddings[1]]))
     assert torch.equal(book.snapped(asked[:0]), asked[:0])
+
+
+def test_readings_change_one_phrase_before_two() -> None:
+    book = PhraseBook.of(["a", "b", "c"], "none", torch.eye(3))
+    said = torch.nn.functional.normalize(torch.tensor([[0.9, 0.3, 0.1], [0.0, 0.0, 1.0]]))
+    found = book.readings(said, 5)
+    assert len(found) == 5
+    assert torch.equal(found[0], said)
+    assert torch.equal(found[1], torch.stack([book.embeddings[0], said[1]]))  # c is a phrase of the book already
+    assert torch.equal(found[2], torch.stack([book.embeddings[1], said[1]]))
+    assert len(book.readings(said[1:], 8)) == 3
+    assert book.readings(said[:0], 8) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ from safetensors.torch import load_file, save_file
 from tests.conftest import Command
 from tests.tiny_generator import save_encoder
 from weightgen.collect_weights import collect
-from weightgen.diffusion.asking import WEAKEST, ask, phrases_of
-from weightgen.diffusion.concepts import Clause, Concept
-from weightgen.diffusion.edits import EDITS
+from weightgen.diffusion.asking import phrases_of
 from weightgen.diffusion.generator import Generator
 from weightgen.diffusion.learning import DenoisingTask, GeneratorTask
 from weightgen.diffusion.loading import load_generator
@@ -33,7 +30,6 @@ from weightgen.training import train
 COLLECT = {"width": 4, "layers": 2, "steps": 8, "base_steps": 2, "batch_size": 2, "base_batch_size": 2, "crop": 8}
 COLLECT |= {"train": 6, "held_out": 1, "block_size": 32, "threads": 1, "workers": 1}
 SMALL = ("--width", "16", "--depth", "1", "--crops", "2", "--crop", "12", "--batch-size", "3", "--threads", "1")
-COMBINED = Concept("sepia-70+blur-35", (Clause("sepia", 0.7), Clause("blur", 0.35)), ("sepia, then subtle blur",))
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -51,11 +47,14 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_encoder(tmp_path_factory.mktemp("encoder"))
 
 
-def words(zoo: Path, encoder: Path, *more: str, out: str = "generator", steps: int = 4) -> tuple[str, ...]:
-    return ("train-generator", str(zoo), "--encoder", str(encoder), "--out", out, "--steps", str(steps), *SMALL, *more)
+def words(
+    zoo: Path, encoder: Path, *more: str, out: str = "generator", steps: int = 4, first: int = 2
+) -> tuple[str, ...]:
+    where = ("train-generator", str(zoo), "--encoder", str(encoder), "--out", out)
+    return (*where, "--steps", str(steps), "--first", str(first), *SMALL, *more)
 
 
-@pytest.mark.parametrize("denoiser", ["joint", "per-block", "film"])
+@pytest.mark.parametrize("denoiser", ["subspace", "joint", "per-block", "film"])
 def test_from_a_weights_dataset_to_an_edited_photo(
     zoo: Path, encoder: Path, command: Command, tmp_path: Path, denoiser: str
 ) -> None:
@@ -89,7 +88,18 @@ def test_the_same_recipe_gives_the_same_bytes(zoo: Path, encoder: Path, command:
 
 
 def learner(zoo: Path, encoder: Path, **changes: Any) -> tuple[Generator, DenoisingTask, TrainGeneratorRecipe]:
-    small = {"width": 32, "depth": 2, "crops": 4, "crop": 16, "batch_size": 5, "empty": 0.0, "data": str(zoo)}
+    small = {
+        "denoiser": "joint",
+        "width": 32,
+        "depth": 2,
+        "denoising": 1,
+        "crops": 4,
+        "crop": 16,
+        "batch_size": 5,
+        "empty": 0.0,
+        "mixed": 0.0,
+        "data": str(zoo),
+    }
     recipe = make_recipe(TrainGeneratorRecipe, {**small, **changes})
     networks, encode = open_networks(zoo), load_encoder(str(encoder))
     phrases = phrases_of(networks.data.concepts)
@@ -106,7 +116,7 @@ def losses(model: Generator, task: DenoisingTask, turn: int = 0) -> float:
         return float(np.mean([float(task.loss(task.forward(model, b), b)) for b in batches]))
 
 
-@pytest.mark.parametrize("denoiser", ["joint", "film"])
+@pytest.mark.parametrize("denoiser", ["subspace", "joint", "film"])
 def test_running_the_networks_teaches_what_prompts_mean(zoo: Path, encoder: Path, denoiser: str) -> None:
     model, task, recipe = learner(
         zoo, encoder, denoiser=denoiser, denoising=0, steps=100, lr=1e-2, ema=0, fresh=0, warmup=0
@@ -139,25 +149,27 @@ def test_the_two_errors_are_weighted_and_what_was_not_collected_has_one(zoo: Pat
     assert float(task.loss(made, batch)) == pytest.approx(float(2 * squares.mean() + 3 * error), rel=1e-5)
 
 
-def test_strengths_are_drawn_anew_and_asked_for() -> None:
-    generator = np.random.default_rng(0)
-    kept = ask(COMBINED, generator, 0.0)
-    assert kept.is_collected
-    assert kept.concept == COMBINED
-    assert [p.strength for p in kept.phrases] == [0.7, 0.35]
-    drawn = [ask(COMBINED, generator, 1.0) for _ in range(50)]
-    assert not any(a.is_collected for a in drawn)
-    for asked in drawn:
-        assert [c.operation for c in asked.concept.clauses] == ["sepia", "blur"]
-        assert [c.strength for c in asked.concept.clauses] == [p.strength for p in asked.phrases]
-        assert all(WEAKEST <= p.strength <= 1 for p in asked.phrases)
-        assert asked.phrases[0].text in EDITS["sepia"].known
-    assert len({a.phrases[0].strength for a in drawn}) == 50
-    shown = replace(COMBINED, clauses=())
-    assert [p.text for p in ask(shown, generator, 1.0).phrases] == ["sepia", "blur"]
-    known = {*phrases_of([COMBINED])}
-    assert known >= {*EDITS["sepia"].known, *EDITS["blur"].known, "blur"}
-    assert not known & {*EDITS["sepia"].held_out}
+def test_steps_of_denoising_come_first(zoo: Path, encoder: Path, command: Command, tmp_path: Path) -> None:
+    for first in (0, 2, 40):
+        assert command(*words(zoo, encoder, "--lr", "1e-2", out=str(first), first=first)).code == 0
+    curves = [json.loads((tmp_path / out / "manifest.json").read_text())["curve"] for out in ("0", "2", "40")]
+    assert len({curve["0"] for curve in curves}) == 3  # the second phase begins where the first ended
+
+
+def test_fewer_concepts_are_the_first_of_all(zoo: Path, encoder: Path, command: Command) -> None:
+    every, some = open_networks(zoo), open_networks(zoo, 3)
+    assert some.which["train"] == every.which["train"][:3]
+    assert some.which["validation"] == every.which["validation"]
+    outcome = command(*words(zoo, encoder, "--limit", "3"), "--json")
+    assert json.loads(outcome.out)["concepts"] == 3
+
+
+def test_without_the_error_of_blocks_all_steps_begin_with_noise(zoo: Path, encoder: Path) -> None:
+    for weight, only in ((0, True), (1, False)):
+        _, task, _ = learner(zoo, encoder, denoising=weight, fresh=0, mixed=0)
+        batches = [task.batch("train", [0, 1, 2, 3, 4], range(k, k + 5)) for k in range(0, 20, 5)]
+        last = torch.cat([batch["timesteps"] for batch in batches]) == last_timestep(task.scheduler)
+        assert bool(last.all()) is only
 
 
 def test_what_no_generator_can_learn_from_is_refused(

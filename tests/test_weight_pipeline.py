@@ -129,6 +129,18 @@ def test_snapping_is_a_choice(encoder: TextEncoder) -> None:
     assert torch.equal(make_pipeline(encoder, snap=True)("graphite sketch", generator=seed()).blocks, snapped)
 
 
+def test_further_samples_read_the_prompt_in_other_ways(encoder: TextEncoder) -> None:
+    pipeline = make_pipeline(encoder)
+    pipeline.phrases.embeddings.copy_(encoder.embed(PHRASES))
+    said, other = pipeline("graphite sketch", samples=2, generator=seed(), reread=True).blocks
+    plain = pipeline("graphite sketch", samples=2, generator=seed()).blocks
+    snapped = pipeline("graphite sketch", samples=2, generator=seed(), snap=True).blocks
+    assert torch.equal(said, plain[0])
+    assert torch.allclose(other, snapped[1], atol=1e-6)
+    assert not torch.allclose(other, plain[1], atol=1e-4)
+    assert pipeline("", samples=2, generator=seed(), reread=True).blocks.shape[0] == 2
+
+
 @pytest.mark.parametrize("kind", DENOISERS)
 @pytest.mark.parametrize("schedule", ["ddim", "flow"])
 def test_a_saved_generator_is_the_same(encoder: TextEncoder, kind: str, schedule: str, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from tests.tiny_text import save_model, save_tokenizer
 from weightgen.diffusion.base import BaseNetwork
 from weightgen.diffusion.blocks import Layout, Statistics
 from weightgen.diffusion.denoiser import Denoiser
-from weightgen.diffusion.film import FilmDenoiser
 from weightgen.diffusion.phrases import PhraseBook
 from weightgen.diffusion.pipeline import DENOISERS, WeightGenerationPipeline
 from weightgen.diffusion.schedules import make_scheduler
@@ -26,6 +25,7 @@ KINDS = ("joint", "per-block")
 SMALL: dict[str, dict[str, Any]] = {
     "joint": {"width": 16, "depth": 2, "heads": 2},
     "film": {"width": 16, "depth": 1},
+    "subspace": {"width": 16, "depth": 1, "components": 2},
     "per-block": {"width": 16, "depth": 2, "patch": 2, "heads": 2},
 }
 
@@ -55,9 +55,8 @@ def make_denoiser(
         made = DENOISERS[kind](LAYOUT.to_json(), base_sha256, text_width, **SMALL[kind])
         layers = len(LAYOUT.layers)
         made.set_statistics(Statistics(torch.linspace(-0.01, 0.01, layers) * trained, torch.linspace(0.1, 0.2, layers)))
-        if isinstance(made, FilmDenoiser):
-            made.begin(base or make_base())
-        elif trained:
+        made.begin(base or make_base(), torch.randn(3, len(LAYOUT), LAYOUT.size))
+        if kind not in ("film", "subspace") and trained:
             torch.nn.init.normal_(made.get_parameter("leave.weight"), std=0.3)
     return made
 

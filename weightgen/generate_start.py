@@ -86,6 +86,7 @@ def generate_start(recipe: GenerateRecipe, out: Path, *, force: bool = False) ->
         samples=recipe.samples,
         generator=torch.Generator().manual_seed(recipe.seed),
         snap=recipe.snap,
+        reread=recipe.samples > 1,
     )
     seconds = time.monotonic() - started
     _check_finite(made.state_dicts)

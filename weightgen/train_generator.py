@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from weightgen.checkpoint import check_target, hold, publish
 from weightgen.collect_jobs import examples_of
-from weightgen.diffusion.asking import phrases_of
+from weightgen.diffusion.asking import Asking, phrases_of
 from weightgen.diffusion.base import BaseNetwork
 from weightgen.diffusion.blocks import Statistics
 from weightgen.diffusion.denoiser import Denoiser
 from weightgen.diffusion.examples import Examples
-from weightgen.diffusion.film import FilmDenoiser
 from weightgen.diffusion.generator import Generator
 from weightgen.diffusion.generator_card import generator_card
 from weightgen.diffusion.learning import DenoisingTask, GeneratorTask
@@ -72,7 +71,7 @@ def train_generator(
     """
     check_target(out.resolve(), force)
     set_threads(recipe)
-    networks = open_networks(Path(recipe.data).expanduser())
+    networks = open_networks(Path(recipe.data).expanduser(), recipe.limit)
     encoder = load_encoder(recipe.encoder or MINILM)
     phrases = phrases_of([networks.data.concepts[i] for found in networks.which.values() for i in found])
     book = PhraseBook.of(phrases, recipe.encoder or MINILM, encoder.embed(phrases))
@@ -82,13 +81,16 @@ def train_generator(
     with hold(work):
         settings = settings_of(recipe, recipe.lr, marks)
         try:
+            if recipe.first and isinstance(task, GeneratorTask):
+                alone = replace(settings, steps=recipe.first, marks=())
+                began = train(generator, task.denoising_alone(), alone, work / "first", progress=progress)
+                generator = as_generator(began.model)
             trained = train(generator, task, settings, work / "states", progress=progress, tracker=recipe.tracker)
         except Interrupted as stop:
             raise Interrupted(f"{stop}, and saved in {work}.\nThe same command goes on from there.") from stop
         value = float(task.metric.of(trained.curve[-1]))
         if is_main_process():
-            found = trained.model.cpu()
-            assert isinstance(found, Generator)
+            found = as_generator(trained.model.cpu())
             own = recipe.model_copy(update={"out": None})
             evidence = {
                 "metric": task.metric.name,
@@ -124,12 +126,15 @@ def train_generator(
     return Made(out, task.metric.name, value, len(networks.which["train"]), parameters, trained.seconds)
 
 
-def open_networks(directory: Path) -> Networks:
-    """Read a weights dataset and what shows its concepts; raises as `load_weights` and `examples_of` do."""
+def open_networks(directory: Path, limit: int | None = None) -> Networks:
+    """Read a weights dataset and what shows its concepts; raises as `load_weights` and `examples_of` do.
+
+    `limit`: concepts to learn from; those that are watched are the same with any.
+    """
     data = load_weights(directory)
     trained = data.of("train")
     which: dict[Split, list[int]] = {"validation": trained[WATCHED - 1 :: WATCHED] or trained[-1:]}
-    which["train"] = [i for i in trained if i not in which["validation"]]
+    which["train"] = [i for i in trained if i not in which["validation"]][:limit]
     if not which["train"]:
         raise InputError(f"{printable(str(directory))}: expected at least two networks to learn from")
     architecture = data.config.model_dump(mode="json") if data.config is not None else {}
@@ -150,20 +155,22 @@ def make_generator(
     """Return what is trained, and the task that it is trained on; raises UsageError where the recipe asks too much."""
     data, base = networks.data, networks.base
     torch.manual_seed(recipe.seed)
-    denoiser: Denoiser = DENOISERS[recipe.denoiser](
-        data.layout.to_json(), base.sha256, book.config.width, width=recipe.width, depth=recipe.depth
-    )
+    sizes = {"width": recipe.width, "depth": recipe.depth}
+    if recipe.denoiser == "subspace":
+        sizes["components"] = recipe.components
+    denoiser: Denoiser = DENOISERS[recipe.denoiser](data.layout.to_json(), base.sha256, book.config.width, **sizes)
     differences = {split: data.blocks[found] - data.layout.split(data.base) for split, found in networks.which.items()}
     denoiser.set_statistics(Statistics.of(data.layout, differences["train"]))
-    if isinstance(denoiser, FilmDenoiser):
-        denoiser.begin(base)
     scheduler = make_scheduler(recipe.noise, recipe.prediction)
     clean = {split: denoiser.normalise(found) for split, found in differences.items()}
+    denoiser.begin(base, clean["train"])
     embeddings = dict(zip(book.phrases, book.embeddings, strict=True))
     if not recipe.running:
         concepts = {split: [data.concepts[i] for i in found] for split, found in networks.which.items()}
         task = DenoisingTask(concepts, clean, data.layout, embeddings, scheduler, recipe.empty)
         return Generator(denoiser, base, scheduler), task
+    learned = [data.concepts[i] for i in networks.which["train"]]
+    asking = Asking.of(learned, [c for c in data.concepts if c not in learned], recipe.fresh, recipe.mixed)
     if networks.examples is None:
         raise UsageError("these networks cannot be run here, only denoised: add --running 0")
     return Generator(denoiser, base, scheduler, data.config), GeneratorTask(
@@ -177,5 +184,11 @@ def make_generator(
         size=recipe.crop,
         denoising=recipe.denoising,
         running=recipe.running,
-        fresh=recipe.fresh,
+        asking=asking,
     )
+
+
+def as_generator(trained: torch.nn.Module) -> Generator:
+    """Return what a loop trained as what was given to it."""
+    assert isinstance(trained, Generator)
+    return trained

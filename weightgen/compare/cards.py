@@ -25,15 +25,20 @@ def write_evidence(results: Results) -> list[Path]:
     """
     directories = {s["name"]: _directory(s["text"]) for s in results["starts"] if s["kind"] == "checkpoint"}
     for name, directory in directories.items():
-        manifest = check(directory)
-        with publish(directory, force=True) as staged:
-            for file in (f for f in manifest["files"] if f != CARD):
-                (staged.path / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(directory / file, staged.path / file)
-            before = (directory / CARD).read_text(encoding="utf-8") if CARD in manifest["files"] else ""
-            (staged.path / CARD).write_text(with_section(before, evidence(results, name)), encoding="utf-8")
-            staged.manifest.update({k: v for k, v in manifest.items() if k not in RESERVED})
+        add_section(directory, evidence(results, name))
     return list(directories.values())
+
+
+def add_section(directory: Path, section: str) -> None:
+    """Publish what weightgen published again, with a section in its card; raises CheckError where it was changed."""
+    manifest = check(directory)
+    with publish(directory, force=True) as staged:
+        for file in (f for f in manifest["files"] if f != CARD):
+            (staged.path / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(directory / file, staged.path / file)
+        before = (directory / CARD).read_text(encoding="utf-8") if CARD in manifest["files"] else ""
+        (staged.path / CARD).write_text(with_section(before, section), encoding="utf-8")
+        staged.manifest.update({k: v for k, v in manifest.items() if k not in RESERVED})
 
 
 def with_section(card: str, section: str) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from weightgen.diffusion.concepts import Concept
+from weightgen.diffusion.concepts import Clause, Concept
 from weightgen.diffusion.condition import Condition, condition
+from weightgen.diffusion.domain import BETWEEN
 from weightgen.diffusion.edits import EDITS
 from weightgen.diffusion.prompt import Phrase, parse
 
+NEXT = 0.02  # strengths that differ by less are alike
 WEAKEST = 0.15  # of strengths that are drawn anew: below it an edit can hardly be seen
 
 
@@ -28,16 +31,47 @@ class Asked:
     """Whether these are the strengths that a network was collected for."""
 
 
-def ask(concept: Concept, generator: np.random.Generator, fresh: float) -> Asked:
-    """Draw names, and with probability `fresh` strengths, of a concept's clauses; or one of its captions."""
-    if not concept.clauses:
-        return Asked(concept, tuple(parse(_one(concept.captions, generator))), True)
-    clauses = concept.clauses
-    anew = generator.random() < fresh
-    if anew:
-        clauses = tuple(replace(c, strength=float(generator.uniform(WEAKEST, 1))) for c in clauses)
-    phrases = tuple(Phrase(_one(EDITS[c.operation].known, generator), c.strength) for c in clauses)
-    return Asked(replace(concept, clauses=clauses), phrases, not anew)
+@dataclass(frozen=True)
+class Asking:
+    """How training asks for concepts, and what it never asks for, since it is held out."""
+
+    fresh: float = 0.0
+    """Share of prompts whose strengths are drawn anew."""
+    mixed: float = 0.0
+    """Share of prompts that ask for a pair of operations drawn anew instead, in any order, at any strengths."""
+    operations: tuple[str, ...] = ()
+    """What pairs are drawn from."""
+    held_out: frozenset[frozenset[str]] = frozenset()
+    """Sets of operations that no pair drawn anew may be."""
+
+    @classmethod
+    def of(cls, learned: Iterable[Concept], others: Iterable[Concept], fresh: float, mixed: float) -> Asking:
+        """Return how to ask for the `learned` concepts without asking for a composition of the `others`."""
+        operations = sorted({c.operation for concept in learned for c in concept.clauses})
+        held_out = frozenset(frozenset(c.operation for c in o.clauses) for o in others if len(o.clauses) > 1)
+        if all(frozenset(pair) in held_out for pair in combinations(operations, 2)):
+            mixed = 0.0
+        return cls(fresh, mixed, tuple(operations), held_out)
+
+    def ask(self, concept: Concept, generator: np.random.Generator) -> Asked:
+        """Draw names of a concept's clauses, and by their shares strengths or a pair; or one of its captions."""
+        if not concept.clauses:
+            return Asked(concept, tuple(parse(_one(concept.captions, generator))), True)
+        clauses, anew = concept.clauses, True
+        if generator.random() < self.mixed:
+            clauses = tuple(Clause(name, _strength(generator)) for name in self._pair(generator))
+        elif generator.random() < self.fresh:
+            clauses = tuple(replace(c, strength=_strength(generator)) for c in clauses)
+        else:
+            anew = False
+        phrases = tuple(Phrase(_one(EDITS[c.operation].known, generator), c.strength) for c in clauses)
+        return Asked(replace(concept, clauses=clauses), phrases, not anew)
+
+    def _pair(self, generator: np.random.Generator) -> list[str]:
+        while True:
+            pair = [self.operations[i] for i in generator.choice(len(self.operations), 2, replace=False)]
+            if frozenset(pair) not in self.held_out:
+                return pair
 
 
 def phrases_of(concepts: Iterable[Concept]) -> list[str]:
@@ -52,6 +86,14 @@ def phrases_of(concepts: Iterable[Concept]) -> list[str]:
 def look_up(prompts: Sequence[Sequence[Phrase]], embeddings: Mapping[str, Tensor]) -> Condition:
     """Return the condition of prompts whose phrases' embeddings are known."""
     return condition(prompts, torch.stack([embeddings[p.text] for prompt in prompts for p in prompt]))
+
+
+def _strength(generator: np.random.Generator) -> float:
+    """Return a strength that is not one of those that are held out, nor next to one."""
+    while True:
+        found = float(generator.uniform(WEAKEST, 1))
+        if all(abs(found - held_out) > NEXT for held_out in BETWEEN):
+            return found
 
 
 def _one(choices: Sequence[str], generator: np.random.Generator) -> str:

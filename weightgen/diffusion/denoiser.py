@@ -1,4 +1,4 @@
-"""What both denoisers have in common: the layout of blocks, and the scale of their values."""
+"""What all denoisers have in common: the layout of blocks, and the scale of their values."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ class Denoiser(nn.Module):
         `noisy`: (N, blocks, size). `timestep`: (N,) from 0 to 1000, or one for all.
         """
         raise NotImplementedError
+
+    def begin(self, base: BaseNetwork, clean: Tensor) -> None:
+        """Take over what is known before training: the base, and training networks' normalised blocks (K, ...)."""
 
     def set_statistics(self, statistics: Statistics) -> None:
         """Take over mean and deviation of each layer's differences from the base."""

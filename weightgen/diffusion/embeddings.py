@@ -64,15 +64,17 @@ class ClauseEmbedding(nn.Module):
     def __init__(self, text_width: int, width: int) -> None:
         super().__init__()
         self.scale = math.sqrt(text_width)  # of vectors of norm 1, so that their numbers have deviation 1
-        self.dense = nn.Sequential(nn.Linear(text_width + 1, width), nn.SiLU(), nn.Linear(width, width))
-        self.place = nn.Parameter(0.1 * torch.randn(MOST_CLAUSES, width))
+        self.enter = nn.Linear(text_width + 1, width)
+        self.place = nn.Parameter(0.5 * torch.randn(MOST_CLAUSES, width))
+        self.leave = nn.Sequential(nn.SiLU(), nn.Linear(width, width))
         self.null = nn.Parameter(torch.randn(width))
 
     def forward(self, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
         """Return tokens (N, 1 + clauses, width), where they are absent (True), and the sum of the present ones."""
         strengths = condition.strengths.unsqueeze(-1)
         features = torch.cat([condition.embeddings * self.scale * strengths, strengths], -1).to(self.null.dtype)
-        clauses = (self.dense(features) + self.place) * condition.mask.unsqueeze(-1)
+        # Places come in before the nonlinearity: added behind it, they would leave the sum blind to the order.
+        clauses = self.leave(self.enter(features) + self.place) * condition.mask.unsqueeze(-1)
         tokens = torch.cat([self.null.expand(len(condition), 1, -1), clauses], 1)
         absent = torch.cat([condition.mask.new_zeros(len(condition), 1), ~condition.mask], 1)
         return tokens, absent, tokens.sum(1)

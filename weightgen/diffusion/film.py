@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from weightgen.diffusion.base import BaseNetwork
+from weightgen.diffusion.blocks import Layout
 from weightgen.diffusion.condition import Condition
 from weightgen.diffusion.denoiser import Denoiser
 from weightgen.diffusion.embeddings import ClauseEmbedding
@@ -37,7 +39,7 @@ class FilmDenoiser(Denoiser, ModelMixin, ConfigMixin):
         self.filters = nn.ParameterDict({_key(n): nn.Parameter(torch.zeros(s)) for n, s in self.layout.shapes.items()})
         self.register_buffer("base", torch.zeros(len(self.layout), self.layout.size))
 
-    def begin(self, base: BaseNetwork) -> None:
+    def begin(self, base: BaseNetwork, clean: Tensor) -> None:
         """Take over the base's filters, unmodulated."""
         begun = {name: tensor for name, tensor in base.state_dict().items() if name in self.layout.shapes}
         for name, tensor in begun.items():
@@ -51,17 +53,28 @@ class FilmDenoiser(Denoiser, ModelMixin, ConfigMixin):
     def forward(self, noisy: Tensor, timestep: Tensor, condition: Condition) -> Tensor:
         """Return normalised blocks (N, blocks, size) of the folded networks; see `Denoiser.forward`."""
         _, _, summed = self.clauses(condition)
-        scales, shifts = self.modulation(summed).chunk(2, -1)
-        folded: dict[str, Tensor] = {}
-        first = 0
-        for layer in self.layout.layers:
-            scale, shift = (part[:, first : first + layer.rows] for part in (scales, shifts))
-            first += layer.rows
-            for name in layer.tensors:
-                tensor = self.filters[_key(name)]
-                folded[name] = tensor * (1 + scale).reshape(*scale.shape, *[1] * (tensor.ndim - 1))
-            folded[layer.tensors[-1]] = folded[layer.tensors[-1]] + shift
+        filters = {name: self.filters[_key(name)].unsqueeze(0) for name in self.layout.shapes}
+        folded = modulated(self.layout, filters, self.modulation(summed))
         return self.normalise(self.layout.split(folded) - self.get_buffer("base"))
+
+
+def modulated(layout: Layout, tensors: Mapping[str, Tensor], modulation: Tensor) -> dict[str, Tensor]:
+    """Return the tensors (N, *shape) of networks whose filters are scaled by 1 + s and, if biased, shifted by t.
+
+    `tensors`: (N or 1, *shape) each. `modulation` (N, 2 * rows): s of every row of all layers, then t of them.
+    """
+    scales, shifts = modulation.chunk(2, -1)
+    found: dict[str, Tensor] = {}
+    first = 0
+    for layer in layout.layers:
+        scale, shift = (part[:, first : first + layer.rows] for part in (scales, shifts))
+        first += layer.rows
+        for name in layer.tensors:
+            found[name] = tensors[name] * (1 + scale).reshape(*scale.shape, *[1] * (tensors[name].ndim - 2))
+        last = layer.tensors[-1]
+        if found[last].ndim == shift.ndim:  # a bias
+            found[last] = found[last] + shift
+    return found
 
 
 def _key(name: str) -> str:

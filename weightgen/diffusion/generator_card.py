@@ -17,7 +17,12 @@ def generator_card(
 ) -> str:
     """Return the card; `concepts`: how many were learned from."""
     unit = " dB" if evidence["metric"] == "PSNR" else ""
-    how = {"joint": "all blocks of a network at once", "per-block": "each block by itself", "film": "no noise at all"}
+    how = {
+        "subspace": f"amounts of {recipe.components} components of networks, and at how filters are scaled",
+        "joint": "all blocks of a network at once",
+        "per-block": "each block by itself",
+        "film": "no noise at all",
+    }
     operations = sorted({clause.operation for c in data.concepts if c.split == "train" for clause in c.clauses})
     covered = f"\n- operations: {', '.join(operations)}" if operations else ""
     new = sorted({c.operation for d in data.concepts if d.split == "operation" for c in d.clauses})

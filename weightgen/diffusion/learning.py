@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weightgen.diffusion.asking import Asked, ask, look_up
+from weightgen.diffusion.asking import Asked, Asking, look_up
 from weightgen.diffusion.blocks import Layout
 from weightgen.diffusion.concepts import Concept
 from weightgen.diffusion.examples import Edited, Examples
@@ -33,7 +33,7 @@ class DenoisingTask(Task):
     name = "train-generator"
     metric = Metric("error", higher_is_better=False, limits=(0.0, np.inf))
     scoring_batch = 8
-    fresh = 0.0
+    asking = Asking()
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class DenoisingTask(Task):
             return self._judged(items)
         own = [np.random.default_rng(draw) for draw in draws]
         concepts = self.concepts["train"]
-        asked = [ask(concepts[i], generator, self.fresh) for i, generator in zip(items, own, strict=True)]
+        asked = [self.asking.ask(concepts[i], generator) for i, generator in zip(items, own, strict=True)]
         prompts = look_up([a.phrases for a in asked], self.embeddings)
         prompts = prompts.without(torch.tensor([generator.random() < self.empty for generator in own]))
         noise = torch.Generator().manual_seed(int(own[0].integers(1 << 62)))
@@ -139,16 +139,20 @@ class GeneratorTask(DenoisingTask):
         size: int,
         denoising: float,
         running: float,
-        fresh: float,
+        asking: Asking,
     ) -> None:
         """`crops` photos of `size` pixels a step, the same for all of its concepts.
 
-        `denoising` and `running`: weights of the two errors. `fresh`: share of prompts whose strengths are drawn anew.
+        `denoising` and `running`: weights of the two errors; without the first, all steps begin with noise alone.
         """
         concepts = {split: shown.concepts for split, shown in examples.items()}
         super().__init__(concepts, clean, layout, embeddings, scheduler, empty)
-        self.examples, self.crops, self.size, self.fresh = examples, crops, size, fresh
+        self.examples, self.crops, self.size, self.asking = examples, crops, size, asking
         self.denoising, self.running = denoising, running
+
+    def denoising_alone(self) -> DenoisingTask:
+        """Return the task of the same networks without running them."""
+        return DenoisingTask(self.concepts, self.clean, self.layout, self.embeddings, self.scheduler, self.empty)
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         found: Tensor = self.running * l1(outputs["made"], batch["targets"]).mean()
@@ -162,6 +166,9 @@ class GeneratorTask(DenoisingTask):
         shown = Edited(train.photos, [a.concept for a in asked]) if isinstance(train, Edited) else train.only(items)
         photos = shown.draw(generator.integers(1 << 62, size=self.crops).tolist(), self.size)
         return {**photos, "targets": shown.targets(photos)}
+
+    def _timesteps(self, collected: Tensor, generator: torch.Generator) -> Tensor:
+        return super()._timesteps(collected & bool(self.denoising), generator)
 
     def _judged(self, items: Sequence[int]) -> Batch:
         shown = self.examples["validation"].only(items)

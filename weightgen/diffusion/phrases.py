@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -11,6 +12,10 @@ from torch import Tensor
 
 LONELY = 0.1
 """Share of the trained phrases that are themselves less like their nearest neighbour than what counts as near."""
+NEAR = 8
+"""Trained phrases that may take the place of one in a reading."""
+SAME = 0.9999
+"""Cosine above which two phrases are the same one."""
 UNRELATED = 0.5
 """Cosine below which phrases have little in common, whatever the book holds."""
 
@@ -66,3 +71,18 @@ class PhraseBook(ModelMixin, ConfigMixin):
         known = self.embeddings.to(embeddings.device)
         cosines, which = (embeddings @ known.T).max(-1)
         return torch.where(cosines[:, None] >= self.far, known[which], embeddings)
+
+    def readings(self, embeddings: Tensor, count: int) -> list[Tensor]:
+        """Return ways to read a prompt, embeddings (n, width) each, at most `count`, the likeliest first.
+
+        The first is the prompt as it is said; in others trained phrases that are near take the place of its own, the
+        larger the sum of their cosines the sooner.
+        """
+        own, known = embeddings.cpu(), self.embeddings.cpu()
+        choices = [[(1.0, row)] for row in own]
+        for row, found in zip(own, choices, strict=True):
+            cosines, which = (known @ row).topk(min(NEAR, len(known)))
+            near = zip(cosines.tolist(), which.tolist(), strict=True)
+            found += [(cosine, known[i]) for cosine, i in near if cosine < SAME]
+        ranked = sorted(product(*choices), key=lambda reading: -sum(cosine for cosine, _ in reading))
+        return [torch.stack([row for _, row in reading]) for reading in ranked[:count] if reading]

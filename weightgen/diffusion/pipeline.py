@@ -19,6 +19,7 @@ from weightgen.diffusion.condition import Condition, condition
 from weightgen.diffusion.denoiser import Denoiser
 from weightgen.diffusion.denoiser_block import BlockDenoiser
 from weightgen.diffusion.denoiser_joint import JointDenoiser
+from weightgen.diffusion.denoiser_subspace import SubspaceDenoiser
 from weightgen.diffusion.digest import sha256_of
 from weightgen.diffusion.film import FilmDenoiser
 from weightgen.diffusion.phrases import PhraseBook
@@ -28,6 +29,7 @@ from weightgen.diffusion.text import TextEncoder, load_encoder
 from weightgen.errors import InputError, printable
 
 DENOISERS: dict[str, Callable[..., Denoiser]] = {
+    "subspace": SubspaceDenoiser,
     "joint": JointDenoiser,
     "per-block": BlockDenoiser,
     "film": FilmDenoiser,
@@ -98,16 +100,25 @@ class WeightGenerationPipeline(DiffusionPipeline):
         samples: int = 1,
         generator: torch.Generator | None = None,
         snap: bool | None = None,
+        reread: bool = False,
     ) -> WeightGenerationOutput:
         """Return networks for a prompt, or for each of several.
 
         `generator` draws the noise on the CPU, one sample after the other, so that the first of four samples is the
-        same as the only one. `snap`: phrases give way to the nearest trained ones. An empty prompt asks for nothing.
+        same as the only one. `snap`: phrases give way to the nearest trained ones. `reread`: samples after the first
+        have other readings of the prompt (`PhraseBook.readings`). An empty prompt asks for nothing.
         Raises UsageError for a prompt that is too long or asks for impossible strengths.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        told = self.condition([self.read(p) for p in prompts], snap)
+        read = [self.read(p) for p in prompts]
+        told = self.condition(read, snap)
         told = told[torch.arange(len(prompts)).repeat_interleave(samples)]
+        if reread:
+            said = self.condition(read, False)
+            for i, phrases in enumerate(read):
+                others = self.phrases.readings(said.embeddings[i, : len(phrases)], samples)[1:]
+                for k, other in enumerate(others, i * samples + 1):
+                    told.embeddings[k, : len(phrases)] = other
         shape = (len(self.denoiser.layout), self.denoiser.layout.size)
         noise = torch.stack([torch.randn(shape, generator=generator) for _ in range(len(told))])
         steps, guidance = steps or self.config.steps, self.config.guidance if guidance is None else guidance

@@ -30,7 +30,12 @@ class GenerateRecipe(Recipe):
     snap: bool | None = Field(
         None, description="Take the nearest trained phrase for each of the prompt's; by default as the generator names."
     )
-    samples: int = Field(1, ge=1, le=1024, description="Networks to choose from, by --pairs.")
+    samples: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Networks to choose from, by --pairs: of the prompt as it is said, then of other readings of it.",
+    )
     pairs: str | None = Field(
         None, description="Folder with your own images, before/ and after/: the sample that does best there is taken."
     )

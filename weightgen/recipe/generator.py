@@ -17,20 +17,25 @@ class TrainGeneratorRecipe(LoopRecipe):
 
     stage: Annotated[Literal["train-generator"], Parameter(parse=False)] = "train-generator"
     data: Annotated[str, Parameter(parse=False)] = ""  # the command's argument
-    denoiser: Literal["joint", "per-block", "film"] = Field(
-        "joint",
-        description="All blocks at once, each block alone, or no diffusion: one modulated network, folded.",
+    denoiser: Literal["subspace", "joint", "per-block", "film"] = Field(
+        "subspace",
+        description="Amounts of learned components, all blocks by attention, each block alone, or no diffusion: one "
+        "modulated network, folded.",
     )
+    components: int = Field(64, ge=1, le=4096, description="Of the subspace.")
     width: int = Field(128, ge=8, le=4096, description="Of the denoiser.")
-    depth: int = Field(4, ge=1, le=64, description="Layers of the denoiser.")
+    depth: int = Field(2, ge=1, le=64, description="Layers of the denoiser.")
     noise: Literal["ddim", "flow"] = Field("ddim", description="DDIM with zero terminal SNR, or flow matching.")
     prediction: Literal["sample", "v_prediction"] = Field("sample", description="What DDIM's denoiser predicts.")
     encoder: str | None = Field(
         None, description="Text encoder: a directory, package:NAME/path or hf:ORG/NAME; by default MiniLM of PyPI."
     )
-    denoising: float = Field(1.0, ge=0, description="Weight of the error of clean blocks.")
+    first: int = Field(4000, ge=0, description="Steps of denoising alone, before networks are run.")
+    denoising: float = Field(0.0, ge=0, description="Weight of the error of clean blocks thereafter.")
     running: float = Field(10.0, ge=0, description="Weight of the error of what generated networks make of photos.")
     fresh: float = Field(0.5, ge=0, le=1, description="Share of prompts whose strengths are drawn anew.")
+    mixed: float = Field(0.5, ge=0, le=1, description="Share of prompts for pairs of edits drawn anew.")
+    limit: int | None = Field(None, ge=1, description="Learn from so many of the concepts only, the first ones.")
     empty: float = Field(0.1, ge=0, lt=1, description="Share of empty prompts, which guidance needs.")
     steps: int = Field(3000, ge=1, description="Optimizer steps.")
     batch_size: int = Field(8, ge=1, description="Concepts of one step, over all processes.")

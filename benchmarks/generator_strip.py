@@ -1,0 +1,100 @@
+"""Draw what generated networks do to a photo, before training and after 20 steps, beside a random start.
+
+    python benchmarks/generator_strip.py checkpoints/generator strip.png "sepia:0.78" "blur:0.7 sunset:1"
+
+An edit is OPERATION:STRENGTH, once or twice. Both starts are fine-tuned on the same crops of bundled training photos,
+each at its rate of benchmarks/generator.md; the photo shown is one that nothing was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from weightgen.diffusion.captions import captions
+from weightgen.diffusion.concepts import Clause, Concept
+from weightgen.diffusion.edits import edit
+from weightgen.diffusion.examples import Edited
+from weightgen.diffusion.loading import load_generator
+from weightgen.diffusion.photos import bundled
+from weightgen.diffusion.positions import positions_of
+from weightgen.diffusion.quality import psnr
+from weightgen.diffusion.stack import Stack, StackAdam
+from weightgen.diffusion.translator import Translator, TranslatorConfig, translate
+
+STEPS, BATCH, SIDE, CLIP = 20, 16, 24, 1.0
+WIDTH, LABEL, GAP = 190, 14, 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("generator", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("edits", nargs="+")
+    parser.add_argument("--rates", type=float, nargs=2, default=(1e-3, 4e-3), help="of the generated and random start")
+    words = parser.parse_args()
+    pipeline = load_generator(words.generator)
+    config = TranslatorConfig.model_validate(dict(pipeline.base.config.architecture))
+    untaught = Translator(config, 1).state_dict()
+    rows = []
+    for text in words.edits:
+        clauses = tuple(Clause(n, float(s)) for n, s in (part.split(":") for part in text.split()))
+        prompt = captions(clauses, 1, np.random.default_rng(0))[0]
+        concept = Concept(text, clauses, (prompt,))
+        photo = bundled().test[0].image[None]
+        wanted = edit(photo, clauses)
+        shown = [("photo", photo), (prompt, wanted)]
+        for name, start, rate in (
+            ("generated", pipeline(prompt).state_dicts[0], words.rates[0]),
+            ("random", untaught, words.rates[1]),
+        ):
+            for step, made in zip((0, STEPS), fine_tuned(config, start, concept, rate, photo), strict=True):
+                quality = float(psnr(made[None], wanted[None]))
+                shown.append((f"{name}, step {step}: {quality:.1f} dB", made))
+        rows.append(shown)
+    draw(rows).save(words.out, optimize=True)
+
+
+def fine_tuned(
+    config: TranslatorConfig, start: dict[str, Tensor], concept: Concept, rate: float, photo: Tensor
+) -> list[Tensor]:
+    """Return what a start makes of a photo (1, 3, H, W) before and after fine-tuning."""
+    stack = Stack(config, start, 1)
+    optimizer, examples = StackAdam(stack, rate, CLIP), Edited(bundled(), [concept])
+
+    @torch.no_grad()
+    def look() -> Tensor:
+        return translate(config, stack.tensors(), photo[None], positions_of(*photo.shape[-2:])[None, None])[0].clamp(
+            0, 1
+        )
+
+    found = [look()]
+    for step in range(STEPS):
+        photos = examples.draw(np.random.default_rng([0, step]).integers(1 << 31, size=BATCH).tolist(), SIDE)
+        optimizer.zero_grad()
+        stack(photos["images"], photos["positions"], examples.targets(photos)).sum().backward()
+        optimizer.step()
+    return [*found, look()]
+
+
+def draw(rows: list[list[tuple[str, Tensor]]]) -> Image.Image:
+    """Return the pictures of each row side by side, with their words above them."""
+    height = round(WIDTH * rows[0][0][1].shape[-2] / rows[0][0][1].shape[-1])
+    page = Image.new("RGB", (len(rows[0]) * (WIDTH + GAP) - GAP, len(rows) * (height + LABEL + GAP) - GAP), "white")
+    pen = ImageDraw.Draw(page)
+    for y, row in enumerate(rows):
+        for x, (words, image) in enumerate(row):
+            left, top = x * (WIDTH + GAP), y * (height + LABEL + GAP)
+            pixels = (255 * image[0]).round().byte().permute(1, 2, 0).numpy()
+            page.paste(Image.fromarray(pixels).resize((WIDTH, height), Image.Resampling.LANCZOS), (left, top + LABEL))
+            pen.text((left, top), words[: WIDTH // 6], fill="black")
+    return page
+
+
+if __name__ == "__main__":
+    main()
