@@ -39,7 +39,7 @@ from torch import Tensor
 from weightgen.diffusion.concepts import SPLITS
 from weightgen.diffusion.loading import load_generator
 from weightgen.diffusion.pipeline import WeightGenerationPipeline
-from weightgen.diffusion.quality import l1
+from weightgen.diffusion.quality import l1, psnr, ssim
 from weightgen.diffusion.stack import StackAdam
 from weightgen.diffusion.text import load_encoder
 from weightgen.diffusion.translator import translate
@@ -57,7 +57,9 @@ def main() -> None:
     parser.add_argument("zoo", type=Path)
     parser.add_argument("generators", nargs="*", help="NAME=DIRECTORY")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tune", nargs="*", default=[], help="ways to fine-tune; by default none")
+    parser.add_argument(
+        "--tune", nargs="*", default=[], help="fine-tune these ways; by default all are judged before any training"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--long", type=int, default=0, help="steps of a further fine-tuning of those, one seed")
     words = parser.parse_args()
@@ -66,7 +68,8 @@ def main() -> None:
     words.out.mkdir(parents=True, exist_ok=True)
     ground = Ground.of(open_networks(words.zoo), load_encoder())
     ways = all_ways(ground, dict(text.split("=", 1) for text in words.generators), words.out)
-    step_zero(ground, ways, words.out)
+    if not words.tune:
+        step_zero(ground, ways, words.out)
     for name in words.tune:
         file = words.out / f"curves-{name.replace(' ', '-')}.json"
         if not file.exists():
@@ -165,15 +168,15 @@ def step_zero(ground: Ground, ways: Mapping[str, Way], out: Path) -> None:
     file = out / "step0.json"
     found = json.loads(file.read_text()) if file.exists() else {}
     learned = ground.differences[ground.networks.which["train"]].flatten(1)
+    held_out = {split: ground.networks.data.of(split) for split in HELD_OUT}
+    own = {split: ground.outputs(which, ground.differences[which])[0] for split, which in held_out.items()}
     for name, way in ways.items():
         if name in found:
             continue
         found[name] = {}
-        for split in HELD_OUT:
-            which = ground.networks.data.of(split)
+        for split, which in held_out.items():
             made = way(which)
             outputs, wanted = ground.outputs(which, made)
-            own = ground.outputs(which, ground.differences[which])[0]
             flat = made.flatten(1)
             near = torch.cdist(flat, learned)
             closest = ground.outputs(which, ground.differences[ground.networks.which["train"]][near.argmin(1)])[0]
@@ -181,12 +184,11 @@ def step_zero(ground: Ground, ways: Mapping[str, Way], out: Path) -> None:
                 "norm": flat.norm(dim=1),
                 "to own": (flat - ground.differences[which].flatten(1)).norm(dim=1),
                 "to nearest": near.min(1).values,
-                "outputs to own": l1(outputs, own),
+                "outputs to own": l1(outputs, own[split]),
                 "outputs to nearest": l1(outputs, closest),
             }
-            scores = {m: v.tolist() for m, v in ground.score(which, made).items()}
-            found[name][split] = scores | {n: v.tolist() for n, v in distances.items()}
-            del wanted
+            scores = {m.__name__: m(outputs, wanted) for m in (psnr, ssim, l1)}
+            found[name][split] = {n: v.tolist() for n, v in {**scores, **distances}.items()}
         file.write_text(json.dumps(found))
         print(name, {s: round(float(np.mean(found[name][s]["psnr"])), 2) for s in HELD_OUT}, flush=True)
 
@@ -224,7 +226,7 @@ def curve(
     found = []
     for before, mark in zip((0, *marks), marks, strict=False):
         fine_tune(stack, optimizer, examples, range(before, mark), seed)
-        found.append(ground.score(which, back(ground, stack))["psnr"])
+        found.append(ground.score(which, back(ground, stack)))
     return np.stack(found)
 
 

@@ -25,7 +25,7 @@ Found = dict[str, dict[str, dict[str, list[float]]]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--ours", default="subspace")
+    parser.add_argument("--ours", default="subspace, snapped")
     parser.add_argument("--card", type=Path, help="generator into whose model card the first table goes")
     words = parser.parse_args()
     found: Found = json.loads((words.results / "step0.json").read_text())

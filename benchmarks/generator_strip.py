@@ -1,6 +1,6 @@
 """Draw what generated networks do to a photo, before training and after 20 steps, beside a random start.
 
-    python benchmarks/generator_strip.py checkpoints/generator strip.png "sepia:0.78" "blur:0.7 sunset:1"
+    python benchmarks/generator_strip.py checkpoints/generator strip.jpg "pencil:0.78" "bloom:0.5 night:1"
 
 An edit is OPERATION:STRENGTH, once or twice. Both starts are fine-tuned on the same crops of bundled training photos,
 each at its rate of benchmarks/generator.md; the photo shown is one that nothing was trained on.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from weightgen.diffusion.captions import captions
@@ -28,7 +28,7 @@ from weightgen.diffusion.stack import Stack, StackAdam
 from weightgen.diffusion.translator import Translator, TranslatorConfig, translate
 
 STEPS, BATCH, SIDE, CLIP = 20, 16, 24, 1.0
-WIDTH, LABEL, GAP = 190, 14, 4
+WIDTH, LABEL, GAP = 190, 16, 4
 
 
 def main() -> None:
@@ -41,14 +41,14 @@ def main() -> None:
     pipeline = load_generator(words.generator)
     config = TranslatorConfig.model_validate(dict(pipeline.base.config.architecture))
     untaught = Translator(config, 1).state_dict()
-    rows = []
+    rows: list[tuple[str, list[tuple[str, Tensor]]]] = []
     for text in words.edits:
         clauses = tuple(Clause(n, float(s)) for n, s in (part.split(":") for part in text.split()))
         prompt = captions(clauses, 1, np.random.default_rng(0))[0]
         concept = Concept(text, clauses, (prompt,))
         photo = bundled().test[0].image[None]
         wanted = edit(photo, clauses)
-        shown = [("photo", photo), (prompt, wanted)]
+        shown = [("photo", photo), ("wanted", wanted)]
         for name, start, rate in (
             ("generated", pipeline(prompt).state_dicts[0], words.rates[0]),
             ("random", untaught, words.rates[1]),
@@ -56,8 +56,8 @@ def main() -> None:
             for step, made in zip((0, STEPS), fine_tuned(config, start, concept, rate, photo), strict=True):
                 quality = float(psnr(made[None], wanted[None]))
                 shown.append((f"{name}, step {step}: {quality:.1f} dB", made))
-        rows.append(shown)
-    draw(rows).save(words.out, optimize=True)
+        rows.append((prompt, shown))
+    draw(rows).save(words.out, optimize=True, quality=88)
 
 
 def fine_tuned(
@@ -82,17 +82,20 @@ def fine_tuned(
     return [*found, look()]
 
 
-def draw(rows: list[list[tuple[str, Tensor]]]) -> Image.Image:
-    """Return the pictures of each row side by side, with their words above them."""
-    height = round(WIDTH * rows[0][0][1].shape[-2] / rows[0][0][1].shape[-1])
-    page = Image.new("RGB", (len(rows[0]) * (WIDTH + GAP) - GAP, len(rows) * (height + LABEL + GAP) - GAP), "white")
-    pen = ImageDraw.Draw(page)
-    for y, row in enumerate(rows):
+def draw(rows: list[tuple[str, list[tuple[str, Tensor]]]]) -> Image.Image:
+    """Return a page with a prompt and its pictures in each row."""
+    first = rows[0][1]
+    height = round(WIDTH * first[0][1].shape[-2] / first[0][1].shape[-1])
+    page = Image.new("RGB", (len(first) * (WIDTH + GAP) - GAP, len(rows) * (height + 2 * LABEL + GAP) - GAP), "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(12)
+    for y, (prompt, row) in enumerate(rows):
+        top = y * (height + 2 * LABEL + GAP)
+        pen.text((0, top), f"\u201c{prompt}\u201d", fill="black", font=font)
         for x, (words, image) in enumerate(row):
-            left, top = x * (WIDTH + GAP), y * (height + LABEL + GAP)
-            pixels = (255 * image[0]).round().byte().permute(1, 2, 0).numpy()
-            page.paste(Image.fromarray(pixels).resize((WIDTH, height), Image.Resampling.LANCZOS), (left, top + LABEL))
-            pen.text((left, top), words[: WIDTH // 6], fill="black")
+            pixels = Image.fromarray((255 * image[0]).round().byte().permute(1, 2, 0).numpy())
+            pixels = pixels.resize((WIDTH, height), Image.Resampling.LANCZOS)
+            page.paste(pixels, (x * (WIDTH + GAP), top + 2 * LABEL))
+            pen.text((x * (WIDTH + GAP), top + LABEL), words, fill="black", font=font)
     return page
 
 

@@ -15,7 +15,7 @@ from weightgen.diffusion.concepts import Concept
 from weightgen.diffusion.condition import condition
 from weightgen.diffusion.examples import Edited, Examples, Mixed
 from weightgen.diffusion.prompt import parse
-from weightgen.diffusion.quality import l1, psnr, ssim
+from weightgen.diffusion.quality import l1, psnr
 from weightgen.diffusion.stack import Stack, StackAdam
 from weightgen.diffusion.text import TextEncoder
 from weightgen.diffusion.translator import Translator, translate
@@ -72,10 +72,9 @@ class Ground:
         made = translate(self.networks.data.config, tensors, photos["images"], photos["positions"]).clamp(0, 1)
         return made, examples.targets(photos)
 
-    def score(self, which: Sequence[int], differences: Tensor) -> dict[str, np.ndarray]:
-        """Return PSNR, SSIM and L1 of networks on test photos, each for its own concept, (K,)."""
-        made, wanted = self.outputs(which, differences)
-        return {m.__name__: m(made, wanted).numpy() for m in (psnr, ssim, l1)}
+    def score(self, which: Sequence[int], differences: Tensor) -> np.ndarray:
+        """Return the PSNR of networks on test photos, each for its own concept, (K,)."""
+        return psnr(*self.outputs(which, differences)).numpy()
 
 
 def simple_ways(ground: Ground) -> dict[str, Callable[[Sequence[int]], Tensor]]:
@@ -85,7 +84,7 @@ def simple_ways(ground: Ground) -> dict[str, Callable[[Sequence[int]], Tensor]]:
 
     def best(methods: Sequence[Method]) -> Method:
         prompts = ground.prompts(watched)
-        return max(methods, key=lambda m: float(ground.score(watched, m(zoo, prompts))["psnr"].mean()))
+        return max(methods, key=lambda m: float(ground.score(watched, m(zoo, prompts)).mean()))
 
     def ridge_with(components: int, penalty: float) -> Method:
         return lambda zoo, prompts: ridge(zoo, prompts, components, penalty)

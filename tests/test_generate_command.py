@@ -219,3 +219,10 @@ def test_weights_that_are_not_finite_are_not_published(generator: Path, command:
 
     save_file(tensors, file)
     command(*GENERATE, "--guidance", "50", "--out", "s").refused(3, "the generated weights are not finite")
+
+
+def test_other_steps_than_the_generator_names_are_warned_about(generator: Path, command: Command) -> None:
+    outcome = command(*GENERATE, "--steps", "7", "--out", "start")
+    assert outcome.code == 0
+    assert "warning: --steps 7: the generator was trained to be asked in 2" in outcome.err
+    assert "--steps" not in command(*GENERATE, "--steps", "2", "--out", "other").err

@@ -149,6 +149,14 @@ def test_the_two_errors_are_weighted_and_what_was_not_collected_has_one(zoo: Pat
     assert float(task.loss(made, batch)) == pytest.approx(float(2 * squares.mean() + 3 * error), rel=1e-5)
 
 
+@pytest.mark.parametrize("snap", [True, False])
+def test_a_generator_says_whether_it_snaps(
+    zoo: Path, encoder: Path, command: Command, tmp_path: Path, snap: bool
+) -> None:
+    assert command(*words(zoo, encoder, *(["--snap"] if snap else []))).code == 0
+    assert load_generator(tmp_path / "generator").config.snap is snap
+
+
 def test_steps_of_denoising_come_first(zoo: Path, encoder: Path, command: Command, tmp_path: Path) -> None:
     for first in (0, 2, 40):
         assert command(*words(zoo, encoder, "--lr", "1e-2", out=str(first), first=first)).code == 0

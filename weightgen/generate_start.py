@@ -54,6 +54,8 @@ class Generated:
     """Number of the sample that was taken."""
     errors: tuple[float, ...]
     """Mean absolute error of each sample on the user's pairs; empty without pairs."""
+    steps: int
+    """Denoising steps that the generator names."""
     seconds: float
     """Time of reading the prompt and denoising; of loading, none."""
 
@@ -93,7 +95,7 @@ def generate_start(recipe: GenerateRecipe, out: Path, *, force: bool = False) ->
     architecture = dict(pipeline.base.config.architecture)
     errors = errors_on(Path(recipe.pairs), architecture, made.state_dicts) if recipe.pairs is not None else []
     sample = min(range(len(errors)), key=errors.__getitem__, default=0)
-    generated = Generated(out, understood, sample, tuple(errors), seconds)
+    generated = Generated(out, understood, sample, tuple(errors), pipeline.config.steps, seconds)
     _publish(recipe, generated, pipeline, made.state_dicts[sample], force)
     return generated
 

@@ -102,7 +102,7 @@ def train_generator(
                 str(step): round(float(v), 4) for step, v in zip(marks, task.metric.of(trained.curve), strict=True)
             }
             with publish(out, force) as staged:
-                pipeline = WeightGenerationPipeline(found.denoiser, found.scheduler, found.base, book)
+                pipeline = WeightGenerationPipeline(found.denoiser, found.scheduler, found.base, book, snap=recipe.snap)
                 pipeline.save_pretrained(staged.path)
                 (staged.path / "recipe.yaml").write_text(own.to_yaml(), encoding="utf-8")
                 card = generator_card(own, networks.data, len(networks.which["train"]), evidence, out.name)

@@ -50,6 +50,10 @@ def carry_out_generation(recipe: GenerateRecipe, console: Console, force: bool) 
     for clause in made.understood:
         if clause.far:
             console.warn(_unlike(clause))
+    if recipe.steps not in (None, made.steps):
+        console.warn(
+            f"--steps {recipe.steps}: the generator was trained to be asked in {made.steps}, others can ruin all"
+        )
     said = "; ".join(f"{printable(c.phrase.text)}, strength {c.phrase.strength:g}" for c in made.understood)
     lines = [f"wrote {recipe.out}/ in {made.seconds:.2f} s: {said}"]
     if made.errors:

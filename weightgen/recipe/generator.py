@@ -37,6 +37,7 @@ class TrainGeneratorRecipe(LoopRecipe):
     mixed: float = Field(0.5, ge=0, le=1, description="Share of prompts for pairs of edits drawn anew.")
     limit: int | None = Field(None, ge=1, description="Learn from so many of the concepts only, the first ones.")
     empty: float = Field(0.1, ge=0, lt=1, description="Share of empty prompts, which guidance needs.")
+    snap: bool = Field(False, description="Whether `generate` takes the nearest trained phrases unless told otherwise.")
     steps: int = Field(3000, ge=1, description="Optimizer steps.")
     batch_size: int = Field(8, ge=1, description="Concepts of one step, over all processes.")
     crops: int = Field(4, ge=1, description="Photos that the networks of a step run on.")
