@@ -44,6 +44,25 @@ def test_a_training_is_compared_with_its_start(command: Command, tmp_path: Path)
     assert ours == theirs
 
 
+def test_the_butterfly_test_in_four_commands(command: Command) -> None:
+    """As METHODS.md has it: a start, trained as it is and with noise, and the barrier between the ends."""
+    assert command("init", *VIT[:4], "--method", "default", "--out", "start").code == 0
+    words = ("train", "--task", "classify", "--steps", "30", "--batch-size", "16", "--lr", "5e-3", *VIT[4:], "--start")
+    for start, end in (("start", "end"), ("perturbed:0:start", "same"), ("perturbed:0.5:start", "other")):
+        done = command(*words, start, "--out", end)
+        assert done.code == 0, done.err
+    asked = ("--measure", "butterfly", "--data", "digits", "--items", "16", *VIT[4:], "--json")
+    done = command("diagnose", "same", "other", "--against", "end", *asked)
+    assert done.code == 0, done.err
+    same, other = (s["found"]["butterfly"]["numbers"] for s in json.loads(done.out)["starts"])
+    assert same["l2"] == same["barrier"] == same["barrier_aligned"] == 0
+    assert 0 < other["l2_aligned"] <= other["l2"]
+    assert {"barrier", "barrier_aligned", "cka"} <= other.keys()
+    # At the start already: the noise has half of the norm that initial values have.
+    near = command("diagnose", "perturbed:0.5:start", "--against", "start", *asked)
+    assert 0 < json.loads(near.out)["starts"][0]["found"]["butterfly"]["numbers"]["l2"] < other["l2"]
+
+
 def test_what_compares_and_what_does_not(command: Command) -> None:
     command("diagnose", "random", *VIT, "--measure", "rotation").refused(
         2, "rotation compares two models: add --against"

@@ -116,6 +116,15 @@ def test_refusals(command: Command, tmp_path: Path) -> None:
     command("diagnose", "random", *VIT, "--out", "file").refused(2, "file: is a file")
 
 
+def test_a_translator_is_measured_on_pairs(command: Command) -> None:
+    command("diagnose", "random", "--model", "translator").refused(
+        2, "a translator makes images of images", "Add --task translate --data concept:'sepia tone', or a folder of"
+    )
+    words = ("--task", "translate", "--data", "concept:sepia tone", "--image-size", "16", "--items", "4")
+    done = command("diagnose", "random", "--model", "translator", *words, "--measure", "kernel", "--threads", "1")
+    assert done.code == 0, done.err
+
+
 def test_which_measures_are_taken() -> None:
     cheap = [n for n, m in MEASURES.items() if m.cost == "seconds"]
     assert chosen([]) == cheap

@@ -107,6 +107,23 @@ def test_a_sparse_start_has_its_mask(command: Command, tmp_path: Path) -> None:
         assert (tmp_path / "api" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
+def test_the_name_of_a_sparse_start_trains_as_its_directory_does(command: Command, tmp_path: Path) -> None:
+    sizes = "embed_dim=16,depth=2,num_heads=2,img_size=8,patch_size=4,in_chans=1,num_classes=10"
+    model = ("--model", "timm:vit_tiny_patch16_224", "--model-args", sizes)
+    assert command("init", *model, "--method", "eoi", "--out", "start").code == 0
+    words = ("train", "--task", "classify", "--steps", "3", "--batch-size", "16", "--threads", "1", "--lr", "1e-2")
+    assert command(*words, "--start", "start", "--out", "of-directory").code == 0
+    assert command(*words, "--start", "eoi", *model, "--out", "of-name").code == 0
+    for name in ("mask.safetensors", "model.safetensors"):
+        one, other = ((tmp_path / d / name).read_bytes() for d in ("of-directory", "of-name"))
+        assert one == other, name
+    assert (tmp_path / "start" / "mask.safetensors").read_bytes() == (
+        tmp_path / "of-name" / "mask.safetensors"
+    ).read_bytes()
+    assert command(*words, "--start", "random", *model, "--out", "dense").code == 0
+    assert load_mask(tmp_path / "dense") is None
+
+
 def test_a_recipe_gives_the_same_bytes(command: Command, tmp_path: Path) -> None:
     words = (*VIT, "--method", "vi3nr", "--method-args", "sigma=0.5", "--seed", "3")
     printed = command(*words, "--print-recipe", "--out", "two")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.zoo import all_cases
+from weightgen.diffusion.translator import Translator, TranslatorConfig
 from weightgen.inits.roles import Role, Roles, roles
 from weightgen.models.architecture import build, describe, library_of
 from weightgen.models.axes import FREE_LOCAL, Axis
@@ -243,6 +244,13 @@ def test_torch_modules_and_tied_layers() -> None:
     shared = nn.Linear(4, 4)
     tied = roles(nn.Sequential(shared, nn.ReLU(), shared, nn.ReLU(), nn.Linear(4, 2)))
     assert kinds(tied) == {"0.weight": "stem", "4.weight": "head"}
+
+
+def test_a_translator_is_one_branch_beside_its_images() -> None:
+    of = roles(Translator(TranslatorConfig(), 0))
+    assert (of.structured, of.branches) == (True, 1)
+    kinds = [(r.tensor, r.kind, r.branch) for r in of.layers]
+    assert kinds == [*((f"net.{i}.weight", "hidden", 0) for i in (0, 2, 4, 6)), ("net.8.weight", "branch-end", 0)]
 
 
 def test_layers_that_are_no_matrix_of_their_own() -> None:

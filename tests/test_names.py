@@ -9,7 +9,16 @@ import pytest
 
 from tests.conftest import SMALL_LLAMA, VIT, Command
 from weightgen.errors import InputError, UsageError
-from weightgen.models.names import PRESETS, TIMM_PRESETS, TRANSFORMERS_PRESETS, parse_arguments, preset, resolve
+from weightgen.models.names import (
+    PRESETS,
+    SPELLED,
+    TIMM_PRESETS,
+    TRANSFORMERS_PRESETS,
+    parse_arguments,
+    preset,
+    resolve,
+    spelled,
+)
 
 
 def test_every_timm_preset_is_an_architecture_of_the_installed_timm() -> None:
@@ -55,6 +64,28 @@ def test_a_preset_that_is_also_a_directory(tmp_path: Path, monkeypatch: pytest.M
         resolve("vit-tiny")
     assert resolve("preset:vit-tiny").name == "vit_tiny_patch16_224"
     assert resolve("./vit-tiny").name == "resnet18"
+
+
+@pytest.mark.parametrize("text", ["resnet50", "ResNet_50", "RESNET-50", "preset:resnet50"])
+def test_hyphens_underscores_and_case_do_not_matter(text: str) -> None:
+    assert resolve(text) == preset("resnet-50")
+
+
+def test_no_two_names_are_spelled_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    assert {spelled(name) for name in PRESETS} == set(PRESETS)
+    assert len(SPELLED) == len(PRESETS)
+    # What timm calls so is the same architecture.
+    assert {n: TIMM_PRESETS[spelled(n)] for n in timm.list_models() if spelled(n) in TIMM_PRESETS} == {
+        n: n for n in timm.list_models() if spelled(n) in TIMM_PRESETS
+    }
+    assert spelled("resnet5") == "resnet5"
+    # A directory is nearer than another spelling.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet50").mkdir()
+    (tmp_path / "resnet50" / "config.json").write_text('{"architecture": "resnet18"}')
+    assert resolve("resnet50").name == "resnet18"
 
 
 REFUSED = {

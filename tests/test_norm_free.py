@@ -125,11 +125,35 @@ def test_the_table_covers_scalars() -> None:
 def test_init_writes_fixups_weights(command: Command, tmp_path: Path) -> None:
     words = ("init", "--model", "timm:resnet18", "--method", "fixup", "--out", "made", "--model-args")
     sizes = "channels=[8,8,16,16],num_classes=7"
-    command(*words, sizes).refused(2, "ResNet: has 21 norm layers", "--model-args norm_layer=fixup")
+    command(*words, f"{sizes},norm_layer=batchnorm2d").refused(2, "has 21 norm layers", "--model-args norm_layer=fixup")
     outcome = command(*words, f"{sizes},norm_layer=fixup")
     assert outcome.code == 0, outcome.err
     assert "L = 8, m = 2" in outcome.err
     assert not load(tmp_path / "made")(torch.randn(2, 3, 32, 32)).any()
+
+
+def test_fixup_of_a_named_resnet_is_of_its_norm_free_variant(command: Command, tmp_path: Path) -> None:
+    plans = [
+        json.loads(command("init", "--model", name, "--method", "fixup", "--dry-run", "--json", *more).out)
+        for name, *more in (["resnet50"], ["resnet-50", "--model-args", "norm_layer=fixup"])
+    ]
+    assert plans[0] == plans[1]
+    assert plans[0]["model"] == "resnet50, norm_layer=fixup"
+    assert {"layer4.2.scale", "layer4.2.bias3b", "fc.shift"} <= {t["name"] for t in plans[0]["tensors"]}
+    words = ("init", "--model", "resnet18", "--method", "fixup", "--model-args")
+    sizes = "channels=[8,8,16,16],num_classes=7"
+    assert command(*words, sizes, "--out", "short").code == 0
+    assert command(*words, f"{sizes},norm_layer=fixup", "--out", "long").code == 0
+    for name in ("recipe.yaml", "config.json", "plan.json", "model.safetensors"):
+        assert (tmp_path / "short" / name).read_bytes() == (tmp_path / "long" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [("vit-tiny", "has 25 norm layers, and Fixup is for"), ("timm:vgg11", "branch"), ("bert-tiny", "norm layers")],
+)
+def test_other_models_have_no_norm_free_variant(model: str, text: str, command: Command) -> None:
+    command("init", "--model", model, "--method", "fixup").refused(2, text)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet50d"])

@@ -59,5 +59,15 @@ def test_names_of_starts() -> None:
     assert [s.kind for s in named] == ["initialiser", "random", "shuffled", "scratch-flops", "scratch-flops"]
     with pytest.raises(UsageError, match=r"Did you mean .orthogonal.\?"):
         parse_start("orthogonl")
+    close = parse_start("perturbed:0.01:some/start")
+    assert (close.kind, close.name, close.directory, close.scale) == (
+        "perturbed",
+        "perturbed:0.01:start",
+        "some/start",
+        0.01,
+    )
+    for text in ("perturbed:some/start", "perturbed:0.01", "perturbed:-1:start", "perturbed:inf:start", "perturbed:"):
+        with pytest.raises(UsageError, match="by how much, of which checkpoint\\? Write perturbed:SCALE:DIRECTORY"):
+            parse_start(text)
     with pytest.raises(UsageError, match="two starts are called 'random'"):
         parse_starts(["random", "random"])

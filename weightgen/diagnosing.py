@@ -103,6 +103,11 @@ def prober_of(recipe: ProbeRecipe, architecture: Architecture, starts: list[Star
     On training items of the recipe's data, or else on random inputs. `starts` may bring a tokenizer. Raises as the
     task does that reads the data.
     """
+    if recipe.data is None and architecture.library == "weightgen":
+        raise UsageError(
+            f"a {architecture.name} makes images of images, and random ones show no change to learn.\n"
+            "Add --task translate --data concept:'sepia tone', or a folder of pairs of photos"
+        )
     if recipe.data is None:
 
         def drawn(model: torch.nn.Module) -> tuple[Probe, str]:

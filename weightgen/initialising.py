@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 from torch import nn
 
 from weightgen.checkpoint import check_target, publish
+from weightgen.errors import UsageError
 from weightgen.inits.applying import apply_plan
 from weightgen.inits.card import init_card
 from weightgen.inits.plan import InitPlan
-from weightgen.inits.registry import plan_of
+from weightgen.inits.registry import initialiser_of, plan_of
 from weightgen.models.architecture import Architecture, build
 from weightgen.models.loading import initialised, save_model
 from weightgen.models.names import resolve
@@ -46,10 +48,24 @@ class Initialised:
 
 
 def prepare_init(recipe: InitRecipe) -> PreparedInit:
-    """Build the architecture without values, and plan. Raises UsageError as `inits.plan_of` does."""
-    architecture = build(resolve(recipe.model), recipe.model_args)
-    plan = plan_of(recipe.method, architecture, recipe.seed, recipe.method_args, architecture.name)
-    return PreparedInit(recipe, architecture, plan)
+    """Build the architecture without values, and plan. Raises UsageError as `inits.plan_of` does.
+
+    A method that is for a variant of the model gets it, where timm can build it and the recipe says nothing else; the
+    recipe, and the plan, then say so.
+    """
+    variant = initialiser_of(recipe.method).variant
+    own, architecture = _built(recipe, variant)
+    called = ", ".join([architecture.name, *(f"{k}={v}" for k, v in variant.items() if own.model_args.get(k) == v)])
+    return PreparedInit(own, architecture, plan_of(own.method, architecture, own.seed, own.method_args, called))
+
+
+def _built(recipe: InitRecipe, variant: Mapping[str, Any]) -> tuple[InitRecipe, Architecture]:
+    reference, given = resolve(recipe.model), recipe.model_args
+    if variant and reference.library == "timm" and reference.directory is None:
+        own = {**given, **{k: v for k, v in variant.items() if k not in given}}
+        with suppress(UsageError):  # other models are refused by the method, which knows why
+            return recipe.model_copy(update={"model_args": own}), build(reference, own)
+    return recipe, build(reference, given)
 
 
 def initialise(prepared: PreparedInit, out: Path, *, force: bool = False) -> Initialised:

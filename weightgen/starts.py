@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from weightgen.pruning.masks import Mask
 
-Kind = Literal["checkpoint", "initialiser", "random", "shuffled", "stats", "scratch-flops", "mean", "matched"]
+Kind = Literal[
+    "checkpoint", "initialiser", "random", "shuffled", "stats", "perturbed", "scratch-flops", "mean", "matched"
+]
 OF_CHECKPOINT = ("shuffled", "stats")
 
 
@@ -34,6 +37,8 @@ class Start:
     kind: Kind
     directory: str = ""
     """Name of the checkpoint, for the kinds that have one."""
+    scale: float = 0.0
+    """How far a perturbed checkpoint is from it (`diagnostics.perturbation.perturb_`)."""
 
     @cached_property
     def source(self) -> Source:
@@ -43,7 +48,7 @@ class Start:
     @cached_property
     def mask(self) -> Mask | None:
         """The mask beside a sparse start's weights, which training keeps to; None where there is none."""
-        if self.kind != "checkpoint" or self.source.directory is None:
+        if self.kind not in ("checkpoint", "perturbed") or self.source.directory is None:
             return None
         from weightgen.pruning.masks import load_mask
 
@@ -51,8 +56,10 @@ class Start:
 
     def model(self, architecture: Architecture, seed: int) -> torch.nn.Module:
         """Return a new model with this start's weights; the seed decides all that is random in them."""
-        if self.kind == "checkpoint":
+        if self.kind in ("checkpoint", "perturbed"):
             held = load_model(self.source)
+            if self.kind == "perturbed":
+                _perturb(held, self.scale, seed)
             if self.mask is not None:
                 self.mask.hold_(held)
             return held
@@ -75,7 +82,11 @@ def split_name(text: str) -> tuple[str, str]:
 
 
 def parse_start(text: str) -> Start:
-    """Read `[NAME=]DIRECTORY`, an initialiser, `random`, `shuffled:DIR`, `stats:DIR` or `scratch-flops[:DIR]`."""
+    """Read `[NAME=]START`.
+
+    START: a directory, an initialiser, `random`, `shuffled:DIR`, `stats:DIR`, `perturbed:SCALE:DIR` or
+    `scratch-flops[:DIR]`.
+    """
     name, rest = split_name(text)
     kind, _, argument = rest.partition(":")
     if rest == "random":
@@ -88,13 +99,29 @@ def parse_start(text: str) -> Start:
         if not argument:
             raise UsageError(f"'{printable(text)}': of which checkpoint? Write {kind}:DIRECTORY")
         return Start(text, name or f"{kind}:{_last(argument)}", "shuffled" if kind == "shuffled" else "stats", argument)
-    words = ["random", "shuffled", "stats", "scratch-flops", *inits.INITIALISERS]
+    if kind == "perturbed":
+        return _perturbed(text, name, argument)
+    words = ["random", "shuffled", "stats", "perturbed", "scratch-flops", *inits.INITIALISERS]
     if not Path(rest).expanduser().is_dir() and ":" not in rest:
         raise UsageError(
             f"'{printable(rest)}' is no start: no such directory.{did_you_mean(rest, words)} "
             f"A start is a checkpoint directory or one of {', '.join(words)}."
         )
     return Start(text, name or _last(rest), "checkpoint", rest)
+
+
+def _perturbed(text: str, name: str, argument: str) -> Start:
+    scale, _, directory = argument.partition(":")
+    try:
+        size = float(scale)
+    except ValueError:
+        size = -1.0
+    if not directory or not 0 <= size < math.inf:
+        raise UsageError(
+            f"'{printable(text)}': by how much, of which checkpoint? Write perturbed:SCALE:DIRECTORY, as in "
+            "perturbed:0.01:start"
+        )
+    return Start(text, name or f"perturbed:{scale}:{_last(directory)}", "perturbed", directory, size)
 
 
 def parse_starts(texts: list[str]) -> list[Start]:
@@ -145,6 +172,14 @@ def _shape(shapes: Mapping[str, tuple[int, ...]], name: str) -> str:
 
 def _last(text: str) -> str:
     return text.rstrip("/").rpartition("/")[2].rpartition(":")[2]
+
+
+def _perturb(model: torch.nn.Module, scale: float, seed: int) -> None:
+    import torch
+
+    from weightgen.diagnostics.perturbation import perturb_
+
+    perturb_(model, scale, torch.Generator().manual_seed(seed))
 
 
 def _control(kind: str, model: torch.nn.Module, seed: int) -> torch.nn.Module:

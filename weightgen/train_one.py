@@ -14,7 +14,7 @@ from weightgen.flops import count_step
 from weightgen.interruption import Interrupted
 from weightgen.models.loading import save_model
 from weightgen.preparation import data_directory, set_threads, settings_of, versions
-from weightgen.pruning.masks import save_mask
+from weightgen.pruning.masks import held, save_mask
 from weightgen.recipe import TrainRecipe
 from weightgen.sidecars import copy_sidecars
 from weightgen.starts import architecture_of, parse_start
@@ -45,6 +45,7 @@ def train_one(recipe: TrainRecipe, out: Path, *, force: bool = False, progress: 
     directory = data_directory(recipe, start)
     task = make_task(recipe, architecture, directory)
     model = start.model(architecture, recipe.seed)
+    mask = start.mask or held(model)  # beside the start's weights, or made with them
     task.check(model)
     flops = count_step(model, task, recipe.batch_size)
     marks = tuple(sorted({round(recipe.steps * i / MARKS) for i in range(MARKS + 1)}))
@@ -65,8 +66,8 @@ def train_one(recipe: TrainRecipe, out: Path, *, force: bool = False, progress: 
                 save_model(trained.model, architecture, staged.path)
                 width = getattr(getattr(architecture.model, "config", None), "hidden_size", None)
                 copy_sidecars(directory, None, staged.path, width)
-                if start.mask is not None:
-                    save_mask(start.mask, staged.path)
+                if mask is not None:
+                    save_mask(mask, staged.path)
                 (staged.path / "recipe.yaml").write_text(own.to_yaml(), encoding="utf-8")
                 card = trained_card(own, architecture, evidence, out.name)
                 (staged.path / "README.md").write_text(card, encoding="utf-8")

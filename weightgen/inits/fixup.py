@@ -26,6 +26,7 @@ from weightgen.inits.role import Roles
 from weightgen.inits.roles import roles as roles_of
 from weightgen.inits.rules import check_structured, layer, ones, zeros
 from weightgen.inits.tensors import check_weight, check_word, fan_in, fill
+from weightgen.models.architecture import NORM_FREE
 from weightgen.models.norm_free import replace_norms as replace_norm_layers
 from weightgen.models.norm_free import scalars
 
@@ -161,8 +162,9 @@ def _fill(branches: int, layers: int, fan: Fan, groups: int) -> Fill:
 FIXUP = Initialiser(
     "fixup",
     "Zhang, Dauphin and Ma 2019",
-    "a residual network without norm layers: --model-args norm_layer=fixup makes one of a timm ResNet",
+    "a residual network without norm layers; of a timm ResNet by name it builds one (norm_layer=fixup)",
     "Deep residual networks that train without normalisation; scalars at a tenth of the rate.",
     plan,
     FixupOptions,
+    {"norm_layer": NORM_FREE},
 )

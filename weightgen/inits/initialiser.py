@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -63,6 +63,8 @@ class Initialiser:
     UsageError where the model is not of the kind it needs."""
     options: type[Options] = Options
     """Validates the options; `plan` is given an instance."""
+    variant: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments that make a timm model one that the method is for, where one that is named is not."""
 
     def parse(self, options: Mapping[str, Any]) -> Options:
         """Return validated options; raises UsageError for one that it does not take, or a value out of range."""

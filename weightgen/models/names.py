@@ -1,6 +1,6 @@
 """What a user may write after --src and --dst, and what it resolves to.
 
-    vit-large                       a preset (`weightgen models` lists them)
+    vit-large                       a preset (`weightgen models` lists them); resnet50 spells resnet-50, too
     timm:vit_large_patch16_224.tag  a timm architecture, its tag naming the pretrained weights
     hf:ORG/NAME@revision            a transformers repository on the hub
     hf-hub:ORG/NAME@revision        a timm repository on the hub, as timm writes it
@@ -133,13 +133,26 @@ def preset(name: str) -> Reference:
     return Reference(name, "transformers", repository, model_type=model_type, config=config)
 
 
+def spelled(text: str) -> str:
+    """Return the preset that a text spells but for hyphens, underscores and case, as `ResNet50`; or the text itself."""
+    return SPELLED.get(_letters(text), text)
+
+
+def _letters(text: str) -> str:
+    return re.sub("[-_]", "", text).lower()
+
+
+SPELLED = {_letters(name): name for name in PRESETS}
+"""Presets by their letters and digits."""
+
+
 def resolve(text: str) -> Reference:
     """Resolve a name; raises UsageError where it is unknown or could mean two things, InputError for a bad path."""
     scheme, colon, rest = text.partition(":")
     if not text:
         return _reject(text)
-    if colon and scheme == "preset" and rest in PRESETS:
-        return preset(rest)
+    if colon and scheme == "preset" and spelled(rest) in PRESETS:
+        return preset(spelled(rest))
     if colon and scheme == "timm" and rest:
         return Reference(text, "timm", rest)
     if colon and scheme in ("hf", "hf-hub", "hf_hub"):
@@ -169,7 +182,7 @@ def resolve(text: str) -> Reference:
         )
     if explicit:
         raise InputError(f"{printable(text)}: no such directory")
-    return _reject(text)
+    return preset(spelled(text)) if spelled(text) in PRESETS else _reject(text)
 
 
 def _directory(text: str, path: Path) -> Reference:

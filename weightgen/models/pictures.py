@@ -25,10 +25,10 @@ def input_size(architecture: Architecture, wanted: int | None = None) -> tuple[i
 
         # timm's pretrained_cfg tells of the published weights, not of a model built with img_size or in_chans.
         model: Any = architecture.model
-        first = next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d))
+        told = (model.pretrained_cfg or {}).get("input_size", (3, 224, 224))
+        first = next((m for m in model.modules() if isinstance(m, torch.nn.Conv2d)), None)
         fixed = getattr(getattr(model, "patch_embed", None), "img_size", None)
-        usual = (model.pretrained_cfg or {}).get("input_size", (3, 224, 224))[1]
-        side, channels = fixed or wanted or usual, first.in_channels
+        side, channels = fixed or wanted or told[1], told[0] if first is None else first.in_channels
     side = int(side if isinstance(side, int) else side[0])
     if wanted is not None and wanted != side:
         raise UsageError(f"--image-size {wanted}: {architecture.name} takes {side} x {side} images")

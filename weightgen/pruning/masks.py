@@ -121,6 +121,12 @@ def kept_of(parameter: Tensor) -> Tensor | None:
     return found
 
 
+def held(model: nn.Module) -> Mask | None:
+    """Return the mask that a model is held to, without what is frozen; None where it is held to none."""
+    kept = {n: k for n, p in model.named_parameters() if (k := kept_of(p)) is not None}
+    return Mask(kept) if kept else None
+
+
 def _hold(parameter: nn.Parameter, kept: Tensor) -> None:
     def masked(gradient: Tensor) -> Tensor:
         return gradient * kept.to(gradient.device)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from weightgen.models.architecture import library_of
 from weightgen.models.flow.graph import Flow
 from weightgen.models.flow.tracing import traced
 from weightgen.models.flow.watching import watched
@@ -44,11 +45,13 @@ def _without_values(model: nn.Module) -> nn.Module:
 
 
 def _inputs(model: nn.Module) -> dict[str, Any]:
-    """Return an input of a transformers model on the meta device; empty for other models."""
+    """Return an input of a transformers model, or of a translator, on the meta device; empty for other models."""
     config: Any = getattr(model, "config", None)
+    taken = inspect.signature(model.forward).parameters
+    if library_of(model) == "weightgen" and "images" in taken:
+        return {"images": torch.zeros(2, 3, 16, 16, device="meta")}
     if not hasattr(model, "main_input_name") or config is None:
         return {}
-    taken = inspect.signature(model.forward).parameters
     found: dict[str, torch.Tensor] = {}
     with torch.device("meta"):
         for name in ("input_ids", "decoder_input_ids"):
