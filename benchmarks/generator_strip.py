@@ -1,6 +1,6 @@
 """Draw what generated networks do to a photo, before training and after 20 steps, beside a random start.
 
-    python benchmarks/generator_strip.py checkpoints/generator strip.jpg "pencil:0.78" "bloom:0.5 night:1"
+    python benchmarks/generator_strip.py checkpoints/generator strip.jpg "cinema:0.43" "pencil:0.78" "bloom:0.5 night:1"
 
 An edit is OPERATION:STRENGTH, once or twice. Both starts are fine-tuned on the same crops of bundled training photos,
 each at its rate of benchmarks/generator.md; the photo shown is one that nothing was trained on.
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("generator", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("edits", nargs="+")
-    parser.add_argument("--rates", type=float, nargs=2, default=(1e-3, 4e-3), help="of the generated and random start")
+    parser.add_argument("--rates", type=float, nargs=2, default=(5e-4, 2e-3), help="of the generated and random start")
     words = parser.parse_args()
     pipeline = load_generator(words.generator)
     config = TranslatorConfig.model_validate(dict(pipeline.base.config.architecture))

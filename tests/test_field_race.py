@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import Command
-from tests.test_metalearn import made, write
+from tests.small_start import made, write
 from weightgen.compare.entries import make_start, parse_entry
 from weightgen.inr.fitting import evaluator, stacked
 from weightgen.inr.start import load_start

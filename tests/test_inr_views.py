@@ -1,81 +1,21 @@
-"""Scenes as signals: rays, volume rendering against closed forms, a ray-traced scene fitted, and what is refused."""
+"""Scenes as signals: rays, volume rendering against closed forms, a ray-traced scene fitted."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests.fields import agree_in_parts, fitted, refused, small_field
-from weightgen.errors import InputError, UsageError
+from tests.balls import ANGLE, BALLS, around, kind, looking_at_the_origin, traced, write_scene
+from tests.fields import agree_in_parts, fitted, small_field
 from weightgen.inr.fitting import stack
-from weightgen.inr.signals import make_kind, scenes
 from weightgen.inr.signals.views import Views
 from weightgen.inr.signals.volume import camera_rays, composite, depths
-
-ANGLE = 0.8
-BALLS = (((0.0, 0.0, 0.0), 0.8, (230, 60, 40)), ((0.6, 0.7, 0.2), 0.4, (40, 80, 220)))  # centre, radius, colour
-
-
-def kind(**conventions: object) -> Views:
-    found = make_kind("views", {"samples": 24, **conventions})
-    assert isinstance(found, Views)
-    return found
-
-
-def looking_at_the_origin(azimuth: float, elevation: float, distance: float = 4) -> np.ndarray:
-    """Return a camera's pose (4, 4), to world, z upwards."""
-    back = np.array(
-        [math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)]
-    )
-    right = np.cross([0, 0, 1], back)
-    right /= np.linalg.norm(right)
-    pose = np.eye(4)
-    pose[:3, :4] = np.stack([right, np.cross(back, right), back, back * distance], 1)
-    return pose
-
-
-def traced(pose: np.ndarray, height: int, width: int, angle: float = ANGLE) -> np.ndarray:
-    """Return what a camera sees of the balls, (height, width, 4) bytes: pixel by pixel, not as the package does it."""
-    image = np.zeros((height, width, 4), np.uint8)
-    focal = width / 2 / math.tan(angle / 2)
-    for row in range(height):
-        for column in range(width):
-            ray = pose[:3, :3] @ np.array([column + 0.5 - width / 2, height / 2 - row - 0.5, -focal])
-            ray /= np.linalg.norm(ray)
-            nearest = math.inf
-            for centre, radius, colour in BALLS:
-                offset = pose[:3, 3] - np.array(centre)
-                along = offset @ ray
-                inside = along**2 - offset @ offset + radius**2
-                if inside > 0 and -along - math.sqrt(inside) < nearest:
-                    nearest = -along - math.sqrt(inside)
-                    image[row, column] = (*colour, 255)
-    return image
-
-
-def write_scene(
-    folder: Path, poses: list[np.ndarray], name: str = "transforms.json", height: int = 10, width: int = 12
-) -> Path:
-    part = name.removesuffix(".json").rpartition("_")[2]
-    (folder / part).mkdir(parents=True, exist_ok=True)
-    frames = []
-    for i, pose in enumerate(poses):
-        Image.fromarray(traced(pose, height, width)).save(folder / part / f"r_{i}.png")
-        frames.append({"file_path": f"./{part}/r_{i}", "transform_matrix": pose.tolist()})
-    (folder / name).write_text(json.dumps({"camera_angle_x": ANGLE, "frames": frames}))
-    return folder
-
-
-def around(count: int, elevation: float = 0.4) -> list[np.ndarray]:
-    return [looking_at_the_origin(2 * math.pi * i / count, elevation) for i in range(count)]
 
 
 def test_rays_of_a_camera_without_rotation() -> None:
@@ -261,86 +201,3 @@ def test_losses_and_scores_do_not_depend_on_the_parts(tmp_path: Path, monkeypatc
     whole = one.score(true_field(4), batch)
     monkeypatch.setattr("weightgen.inr.signals.views.POINTS", 7 * 15)
     assert torch.allclose(one.score(true_field(4), batch), whole)
-
-
-def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    def write(folder: Path) -> None:
-        values = json.loads((folder / "transforms.json").read_text())
-        change(values)
-        (folder / "transforms.json").write_text(json.dumps(values))
-
-    return write
-
-
-def frame(**words: object) -> Callable[[Path], None]:
-    return changed(lambda v: v["frames"][1].update(words))
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (
-            lambda f: (f / "transforms.json").unlink(),
-            "expected scenes with poses (transforms_train.json or transforms.json)",
-        ),
-        (lambda f: (f / "transforms.json").rename(f / "poses.json"), "found other .json files only"),
-        (lambda f: (f / "transforms.json").write_text("{"), "transforms.json: not valid JSON"),
-        (lambda f: (f / "transforms.json").write_text("[]"), "expected a JSON object"),
-        (lambda f: (f / "transforms.json").write_text("[" * 100000), "not valid JSON"),
-        (changed(lambda v: v.pop("camera_angle_x")), "expected a camera_angle_x between 0 and pi, found none"),
-        (changed(lambda v: v.update(camera_angle_x="wide")), "found 'wide'"),
-        (changed(lambda v: v.update(camera_angle_x=10**400)), "expected a camera_angle_x between 0 and pi"),
-        (changed(lambda v: v.pop("frames")), "expected a list of frames with poses, found none"),
-        (changed(lambda v: v.update(frames=[])), "expected a list of frames with poses, found []"),
-        (
-            changed(lambda v: v.update(frames=["x", "y"])),
-            "frame 0: expected a transform_matrix of 4 x 4 numbers, found none",
-        ),
-        (
-            changed(lambda v: v.update(frames=v["frames"][:1])),
-            "has 1 frame, expected 2 or more, or a transforms_test.json",
-        ),
-        (changed(lambda v: v["frames"][1].pop("transform_matrix")), "frame 1: expected a transform_matrix"),
-        (
-            frame(transform_matrix=np.eye(3).tolist()),
-            "frame 1: expected a transform_matrix of 4 x 4 numbers, found [[1.0",
-        ),
-        (frame(transform_matrix=[[math.nan] * 4] * 4), "frame 1: expected a transform_matrix of 4 x 4 numbers"),
-        (frame(transform_matrix=[["1"] * 4] * 4), "frame 1: expected a transform_matrix of 4 x 4 numbers"),
-        (changed(lambda v: v["frames"][1].pop("file_path")), "frame 1: expected the file_path of an image, found none"),
-        (frame(file_path=7), "frame 1: expected the file_path of an image, found 7"),
-        (frame(file_path="a\0b"), r"frame 1: its image"),
-        (frame(file_path="\ud800"), r"frame 1: its image"),
-        (frame(file_path="../../etc/passwd"), "frame 1: '../../etc/passwd' leaves the scene's folder"),
-        (
-            frame(file_path="/etc/passwd"),
-            "frame 1: '/etc/passwd' leaves the scene's folder. Nothing outside it is read.",
-        ),
-        (frame(file_path="./a/../../x.png"), "leaves the scene's folder"),
-        (frame(file_path="a\x1b[2Jb"), "frame 1: its image"),
-        (frame(file_path="."), "frame 1: its image"),
-        (frame(file_path="x" * 5000), "frame 1: its image"),
-        (lambda f: (f / "transforms" / "r_1.png").unlink(), "is missing"),
-        (lambda f: (f / "transforms" / "r_1.png").write_bytes(b"x"), "r_1.png: is no image that can be read"),
-        (
-            lambda f: Image.new("RGB", (9, 7)).save(f / "transforms" / "r_1.png"),
-            "is 9 x 7 pixels, expected 12 x 10 as r_0.png",
-        ),
-    ],
-)
-def test_what_is_no_scene_is_refused(tmp_path: Path, change: Callable[[Path], None], expected: str) -> None:
-    folder = write_scene(tmp_path, around(2))
-    kind().load(str(folder))
-    change(folder)
-    refused(InputError, lambda: kind().load(str(folder)), expected)
-
-
-def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write_scene(tmp_path, around(4))
-    refused(InputError, lambda: kind(views=4).load(str(folder)), "has 3 views to learn from, expected 4 or more")
-    refused(UsageError, lambda: kind(near=3, far=3), "--signal-args", "near is not less than far")
-    refused(UsageError, lambda: kind(pose=[[math.nan] * 4] * 4), "pose")
-    refused(UsageError, lambda: kind().load(str(tmp_path / "no")), "no such file or directory")
-    monkeypatch.setattr(scenes, "MAX_BYTES", 4 * 360 - 1)
-    refused(InputError, lambda: kind().load(str(folder)), "its 4 images have more than 1439 bytes", "downscale=2")
-    kind(downscale=2).load(str(folder))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import trimesh
 from PIL import Image
 
 from tests.conftest import Command
@@ -14,7 +15,13 @@ from weightgen.files import in_package
 from weightgen.inr.start import CONFIG, load_start
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
-STARTS = [d for d in sorted(SHIPPED.iterdir()) if "weightgen-inr-start" in (d / CONFIG).read_text()]
+STARTS = [f.parent for f in sorted(SHIPPED.glob(f"*/{CONFIG}")) if "weightgen-inr-start" in f.read_text()]
+LICENCES = {
+    "photos": "CC BY-SA 4.0",
+    "ct-slices": "CC BY-SA 4.0",
+    "digits-spoken": "CC BY-SA 4.0",
+    "shapes": "zlib licence",
+}
 MAX_BYTES = 1 << 20
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,7 +35,7 @@ def test_a_shipped_start_is_whole_and_small(directory: Path) -> None:
     start = load_start(directory)
     assert sum(p.numel() for p in start.field.parameters()) <= 200_000
     assert start.recommended
-    assert "CC BY-SA" in (directory / "README.md").read_text()  # the licence of what it was learned from
+    assert LICENCES[directory.name] in (directory / "README.md").read_text()  # of what it was learned from
     recipe = (SHIPPED.parent / "recipes" / f"{directory.name}.yaml").read_text()
     assert f"out: checkpoints/{directory.name}" in recipe
 
@@ -43,3 +50,16 @@ def test_photos_fit_a_picture_that_nobody_learned_from(command: Command, tmp_pat
     (plain,) = json.loads(command(*words).out)["signals"]
     assert signal["score"] > 20  # dB
     assert signal["score"] > plain["score"] + 3
+
+
+def test_shapes_fit_a_mesh_that_nobody_learned_from(command: Command, tmp_path: Path) -> None:
+    mesh = trimesh.creation.torus(1.0, 0.4).apply_scale([1.0, 1.4, 1.2])
+    mesh.export(tmp_path / "ring.obj")
+    words = ("fit", SHIPPED / "shapes", "ring.obj", "--signal-args", "points=8000", "--json")
+    outcome = command(*words, "--steps", "10", "--render", "out.ply", "--render-size", "32")
+    assert outcome.code == 0, outcome.err
+    (signal,) = json.loads(outcome.out)["signals"]
+    (plain,) = json.loads(command(*words, "--steps", "10", "--optimizer", "adam", "--rate", "1e-4").out)["signals"]
+    assert signal["score"] > 0.5  # IoU
+    assert signal["score"] > plain["score"] + 0.1
+    assert trimesh.load_mesh(tmp_path / "out.ply").is_watertight

@@ -1,0 +1,116 @@
+"""`weightgen fit` and `render` from the command line: many signals at once, what diverges, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from tests.conftest import Command
+from tests.small_start import blobs, here, made, pixels, write
+
+__all__ = ["here", "made"]
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_many_signals_are_fitted_as_each_alone(command: Command, here: Path) -> None:
+    write(here / "new", range(50, 53), 16)
+    Image.fromarray(blobs(60, 20)).save(here / "new" / "wide.png")  # another size than the rest
+    assert command("fit", "start", "new", "--steps", "4", "--out", "all", "--render", "drawn").code == 0
+    assert sorted(p.name for p in (here / "drawn").iterdir()) == ["p50.png", "p51.png", "p52.png", "wide.png"]
+    together = load_file(here / "all" / "model.safetensors")
+    assert together["net.0.weight"].shape == (4, 24, 2)
+    names = [s["name"] for s in json.loads((here / "all" / "config.json").read_text())["signals"]]
+    assert command("fit", "start", "new", "--steps", "4", "--out", "each", "--separate").code == 0
+    for name in names:
+        one = load_file(here / "each" / name / "model.safetensors")
+        for key, value in one.items():
+            assert torch.allclose(value, together[key][names.index(name)], atol=1e-5), key
+    assert command("verify", "each").code == 0
+    command("render", "all", "--out", "x.png").refused(2, "which of 4 fits?")
+    command("render", "all", "--out", "x.png", "--name", "nobody").refused(3, "no fit is called 'nobody'")
+    assert command("render", "all", "--out", "x.png", "--name", "wide").code == 0
+    assert pixels(here / "x.png").shape == (20, 20, 3)
+    assert command("render", "each/p50", "--out", "y.png").code == 0
+    command("fit", "start", "new", "--render", "one.png").refused(2, "4 signals need a folder")
+    command("fit", "start", "new/p50.png", "--render", "drawn").refused(2, "is a folder")
+
+
+def test_a_fit_that_diverges_keeps_its_best_step(command: Command, here: Path) -> None:
+    words = ("fit", "start", "pictures/p1.png", "--optimizer", "sgd", "--rate", "1e12", "--steps", "9")
+    outcome = command(*words, "--out", "fits", "--render", "out.png")
+    assert outcome.code == 1
+    assert "the loss became infinite; its best step was kept" in outcome.err
+    kept, start = load_file(here / "fits" / "model.safetensors"), load_file(here / "start" / "model.safetensors")
+    assert all(bool(torch.isfinite(t).all()) for t in kept.values())
+    assert torch.equal(kept["net.0.weight"], start["net.0.weight"])  # no step was better than none
+
+
+def test_the_best_step_is_kept(command: Command, here: Path) -> None:
+    words = ("fit", "start", "pictures/p1.png", "--optimizer", "adam", "--rate", "1.0", "--steps", "5", "--json")
+    found = json.loads(command(*words).out)
+    none = json.loads(command("fit", "start", "pictures/p1.png", "--steps", "0", "--json").out)
+    assert found["signals"][0]["score"] >= none["signals"][0]["score"]
+
+
+def test_what_does_not_fit_together_is_refused(command: Command, here: Path) -> None:
+    command("fit", "pictures", "pictures/p1.png").refused(2, "no start for fields here", "weightgen metalearn")
+    command("fit", "start", "pictures/p1.png", "--rate", "0.1").refused(2, "--rate wants to know of which")
+    command("fit", "start", "pictures/p1.png", "--optimizer", "adam").refused(2, "needs a --rate")
+    command("fit", "start", "nothing.png").refused(2, "no such file")
+    command("fit", "start", "pictures/p1.png", "--render", "out.xyz").refused(2, "out.xyz: cannot be written")
+    command("metalearn", "pictures", "--field-args", "inputs=3", "--out", "x").refused(2, "maps 3 coordinates")
+    command("metalearn", "pictures", "--field", "sirn", "--out", "x").refused(2, "Did you mean 'siren'")
+    command("metalearn", "pictures", "--init", "winner", "--field", "gauss", "--out", "x").refused(2, "WINNER")
+    write(here / "few", range(2))
+    command("metalearn", "few", "--out", "x").refused(3, "expected at least 3 signals")
+
+
+def test_broken_starts_are_refused(command: Command, here: Path) -> None:
+    weights, config = here / "start" / "model.safetensors", here / "start" / "config.json"
+    whole, words = weights.read_bytes(), config.read_text()
+    fit = ("fit", "start", "pictures/p1.png")
+    weights.write_bytes(whole[:-100])
+    command(*fit).refused(3, "model.safetensors")
+    weights.write_bytes(whole)
+    tensors = load_file(weights)
+    for change, text in (
+        ({"net.0.bias": torch.zeros(3)}, "'net.0.bias' is [3], expected [24]"),
+        ({"net.9.bias": torch.zeros(3)}, "has a tensor 'net.9.bias' that config.json does not know"),
+        ({"net.0.bias": torch.full((24,), torch.nan)}, "has values that are not finite"),
+        ({"net.0.bias": torch.zeros(24, dtype=torch.float16)}, "is F16, expected F32"),
+    ):
+        save_file({**tensors, **change}, weights)
+        command(*fit).refused(3, text)
+    save_file({n: t for n, t in tensors.items() if n != "net.1.weight"}, weights)
+    command(*fit).refused(3, "has no tensor 'net.1.weight'")
+    weights.write_bytes(whole)
+    for old, new, text in (
+        ('"activation": "sine"', '"activation": "sin"', "activation"),
+        ('"kind": "image"', '"kind": "smell"', "unknown kind of signal 'smell'"),
+        ('"channels": 3', '"channels": 2', "channels"),
+        ('"format": "weightgen-inr-start"', '"format": "other"', "expected format weightgen-inr-start"),
+        ('"hidden": 24', '"hidden": 99999999', "hidden"),
+        ("{", "[", "not valid JSON"),
+    ):
+        config.write_text(words.replace(old, new, 1))
+        command(*fit).refused(3, "config.json", text)
+
+
+def test_python_does_what_the_command_line_does(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import weightgen
+
+    monkeypatch.chdir(here)
+    found = weightgen.fit("start", "pictures/p1.png", "fits", steps=4, render="out.png")
+    assert found.fits.signals[0].score == pytest.approx(float(found.curve[4][0]))
+    assert pixels(here / "out.png").shape == (12, 12, 3)
+    assert weightgen.load_start(here / "start").inner_steps == 2
+    weightgen.verify(here / "fits")
+    recipe = weightgen.load_recipe(here / "start" / "recipe.yaml")
+    weightgen.run_recipe(recipe, here / "again")
+    ours, theirs = ((here / d / "model.safetensors").read_bytes() for d in ("again", "start"))
+    assert ours == theirs
