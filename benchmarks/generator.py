@@ -71,13 +71,13 @@ def main() -> None:
     if not words.tune:
         step_zero(ground, ways, words.out)
     for name in words.tune:
-        file = words.out / f"curves-{name.replace(' ', '-')}.json"
+        plain = name.replace(",", "").replace(" ", "-")
+        file = words.out / f"curves-{plain}.json"
         if not file.exists():
             file.write_text(json.dumps(curves(ground, ways[name], words.seeds)))
             print(file, flush=True)
-        file = words.out / f"long-{name.replace(' ', '-')}.json"
+        rate, file = json.loads(file.read_text())["rate"], words.out / f"long-{plain}.json"
         if words.long and not file.exists():
-            rate = json.loads((words.out / f"curves-{name.replace(' ', '-')}.json").read_text())["rate"]
             file.write_text(json.dumps(long_curves(ground, ways[name], rate, words.long)))
             print(file, flush=True)
 
@@ -182,7 +182,6 @@ def step_zero(ground: Ground, ways: Mapping[str, Way], out: Path) -> None:
             near = torch.cdist(flat, learned)
             closest = ground.outputs(which, ground.differences[ground.networks.which["train"]][near.argmin(1)])[0]
             distances = {
-                "norm": flat.norm(dim=1),
                 "to own": (flat - ground.differences[which].flatten(1)).norm(dim=1),
                 "to nearest": near.min(1).values,
                 "outputs to own": l1(outputs, own[split]),

@@ -37,7 +37,7 @@ def main() -> None:
     print(distances(found))
     curves = {file.stem[7:].replace("-", " "): json.loads(file.read_text()) for file in tables(words.results, "curves")}
     if curves:
-        print(fine_tuning(curves, words.ours if words.ours in curves else next(iter(curves))))
+        print(fine_tuning(curves, words.ours.replace(",", "")))
     longer = {file.stem[5:].replace("-", " "): json.loads(file.read_text()) for file in tables(words.results, "long")}
     if longer:
         print(steps_to_own(longer, found))
