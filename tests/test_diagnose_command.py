@@ -20,7 +20,9 @@ from weightgen.diagnostics import MEASURES
 from weightgen.diagnostics.diagnosis import Diagnosed, Diagnosis
 from weightgen.diagnostics.layers import fold
 from weightgen.diagnostics.measure import Measurement, Row, Series
-from weightgen.diagnostics.report.panels import panels
+from weightgen.diagnostics.report.chart import chart
+from weightgen.diagnostics.report.page import page
+from weightgen.diagnostics.report.panels import across, panels
 from weightgen.diagnostics.text import diagnosis_text, shown
 from weightgen.errors import UsageError
 
@@ -244,3 +246,22 @@ def test_numbers_that_are_not_finite_are_null_and_never_drawn() -> None:
     (panel,) = panels(diagnosis, "x")
     assert panel.lines[0].points == ((1.0, 1.0),)
     assert [shown(v) for v in (math.nan, -math.inf, 0.0, 3.0, 0.00012345)] == ["-", "-inf", "0", "3", "0.000123"]
+
+
+def test_a_curve_lies_where_its_places_are() -> None:
+    shares = (-0.25, 0.0, 0.5, 1.25)
+    line = Measurement("x", {}, "", "", (), (Series("loss", "share", (1.0, math.nan, 2.0, 3.0), places=shares),))
+    (panel,) = panels(replace(made(), starts=[Diagnosed("a", "a", "random", {"x": line, "y": "no"})]), "x")
+    assert panel.lines[0].points == ((-0.25, 1.0), (0.5, 2.0), (1.25, 3.0))
+    assert across(panel) == (-0.25, 1.25, False)
+    drawn = chart(panel, 760, 320)
+    assert re.search(r'<text class="x" x="[\d.]+" y="292">-0\.2</text>', drawn)
+    assert 'd="M66.0 ' in drawn  # the first point is at the left end
+    (layers,) = panels(made(), "x")
+    assert across(layers) == (1, 2, True)
+    assert ">1.5<" not in chart(layers, 760, 320)
+
+
+def test_the_report_keeps_capitals() -> None:
+    told = {"x": {"paper": "P", "says": "the eigenvalue of the Hessian"}, "y": {"paper": "P", "says": "s"}}
+    assert "The eigenvalue of the Hessian. P." in page(replace(made(), measures=told))

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from weightgen.diagnostics.gaussianity import excess_kurtosis, kurtosis_of_one_layer
+from tests.probes import normal, probe_of
+from weightgen.diagnostics.gaussianity import excess_kurtosis, gaussianity, kurtosis_of_one_layer
 from weightgen.errors import UsageError
 
 DRAWS = 400_000
@@ -64,3 +65,14 @@ def test_outputs_that_do_not_vary_are_refused() -> None:
         excess_kurtosis(torch.zeros(5, 2))
     with pytest.raises(UsageError, match="at least two draws of the weights, found 1"):
         excess_kurtosis(torch.zeros(1, 2))
+
+
+def test_less_than_gaussian_is_not_gaussian_either() -> None:
+    """A unit that reads one input has the kurtosis of its weights: -2 where they are +1 and -1."""
+    model, x = nn.Linear(4, 2, bias=False), torch.zeros(4, 4)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, -1, 1, -1], [1, -1, 1, -1]]))
+    x[:, 0] = normal(4)
+    found = gaussianity(probe_of(model, x))
+    assert found.numbers["excess_kurtosis"] == pytest.approx(-2, abs=0.05)
+    assert found.reading == "over draws of the weights outputs are 2 from Gaussian in kurtosis"

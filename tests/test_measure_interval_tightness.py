@@ -128,3 +128,10 @@ def test_what_has_no_rule_is_refused() -> None:
 
     with pytest.raises(UsageError, match=r"torch.fx cannot trace Branching"):
         interval_bounds(Branching(), x, x)
+
+    class Difference(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.add(x, x.relu(), alpha=-1)
+
+    with pytest.raises(UsageError, match="no rule for the sum with a negative factor"):
+        interval_bounds(Difference(), x - 1, x + 1)

@@ -43,6 +43,7 @@ def test_the_ends_are_exact(make: object) -> None:
     before, after = probes(make())  # type: ignore[operator]
     found = straight_line(before, after)
     curve = found.series[0].values
+    assert found.series[0].places == SHARES
     assert SHARES[5] == 0
     assert SHARES[25] == 1
     assert curve[5] == found.numbers["loss_at_start"] == float(before.mean_loss().detach())

@@ -87,5 +87,9 @@ def test_refusals() -> None:
 
     with pytest.raises(UsageError, match="no flow: a layer norm subtracts the mean"):
         synflow(probe_of(Norm(), normal(1, 4)))
+    headless = chain([4, 3, 2], biased=False)
+    nn.init.zeros_(headless[2].weight)
+    with pytest.raises(UsageError, match="or a layer of zeros stops it"):
+        synflow(probe_of(headless, normal(1, 4)))
     with pytest.raises(UsageError, match="beyond float64"):
         synflow(probe_of(chain([16] * 81, sigma_w=1e6, biased=False), normal(1, 16)))

@@ -79,3 +79,24 @@ def test_measurement() -> None:
     assert "not finite" in variance(probe_of(dead, normal(4, 8))).reading
     with pytest.raises(UsageError, match="needs linear or convolutional layers"):
         variance(probe_of(nn.ReLU(), normal(4, 8)))
+
+
+def test_the_factor_of_gradients_is_a_layer_that_they_reach() -> None:
+    class Aside(nn.Module):
+        """Two layers whose gradient is quartered from one to the other, and two that no gradient reaches."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.aside, self.beside = (nn.Linear(4, 4, bias=False) for _ in range(3))
+            self.last = nn.Linear(4, 4, bias=False)
+            for layer in (self.first, self.aside, self.beside, self.last):
+                layer.weight = nn.Parameter(torch.eye(4) / 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            self.beside(self.aside(x))
+            return self.last(x)  # type: ignore[no-any-return]
+
+    found = variance(probe_of(Aside(), normal(32, 4), labels(32, 4)))
+    assert found.numbers["backward_first_over_last"] == pytest.approx(0.25)
+    assert found.reading.endswith("gradients keep their variance (x 0.25 a layer)")

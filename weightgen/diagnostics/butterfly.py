@@ -22,6 +22,8 @@ from weightgen.models.matching import match_weights
 from weightgen.models.proof import permute
 
 SHARES = tuple(k / 10 for k in range(11))
+JOINED = 0.05
+"""Share of the larger end's loss below which a barrier is read as none: our choice, the paper has no threshold."""
 
 
 def barrier(losses: Sequence[float]) -> float:
@@ -68,7 +70,7 @@ def butterfly(before: Probe, after: Probe) -> Measurement:
     features = [[*readings(probe).values()][-2] for probe in (before, after)]
     numbers["cka"] = linear_cka(*features)
     left = numbers.get("barrier_aligned", numbers["barrier"])
-    joined = "in one basin" if left < 0.05 * max(plain[0], plain[-1]) else "a barrier apart"
+    joined = "in one basin" if left < JOINED * max(plain[0], plain[-1]) else "a barrier apart"
     how = "up to permutations" if aligned is not None else "without alignment, since no axes are known"
     return Measurement(
         "butterfly",

@@ -85,6 +85,6 @@ def gaussianity(probe: Probe) -> Measurement:
     return Measurement(
         "gaussianity",
         {"excess_kurtosis": mean, "error_of_one_output": error},
-        f"over draws of the weights outputs are {far if mean > error else 'Gaussian as far as can be told'}",
+        f"over draws of the weights outputs are {far if abs(mean) > error else 'Gaussian as far as can be told'}",
         f"{probe.items} items, {kurtosis.numel()} outputs, {DRAWS} draws",
     )

@@ -123,6 +123,8 @@ def _slope(norm: Any, like: Tensor) -> Tensor:
 
 
 def _monotone(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if kwargs.get("alpha", 1) < 0:
+        raise _unknown("sum with a negative factor")
     low = function(*_ends(args, "low"), **kwargs)
     if not isinstance(low, Tensor):  # a size, of both ends alike
         return low

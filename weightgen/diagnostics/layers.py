@@ -16,7 +16,7 @@ class Folded:
     """Layers whose names differ only in the numbers that they have between dots."""
 
     label: str
-    """The name, a `*` for each number; the name itself where it stands alone."""
+    """The name, a `*` for each number, and how many layers that is; the name itself where it stands alone."""
     rows: tuple[Row, ...]
 
     def ends(self, key: str) -> tuple[float, ...]:

@@ -154,6 +154,8 @@ class Series:
     values: tuple[float, ...]
     log: bool = False
     """Values span orders of magnitude: those that are not positive are left out."""
+    places: tuple[float, ...] = ()
+    """Where the values lie on the horizontal axis: at 1, 2, ... where nothing else is said."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def grasp_scores(probe: Probe, temperature: float = TEMPERATURE) -> Tensors:
 
     To first order, removing a weight changes |g|^2 by -2 w * (H g): what is kept is what the gradient's norm rests on.
     Another published code has the opposite sign, and keeps the lowest. H and g are those of these weights alone.
+    Raises UsageError without a loss.
     """
     weights = probe.weights()
     leaves = {n: w.requires_grad_() for n, w in weights.items()}

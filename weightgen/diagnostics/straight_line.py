@@ -34,5 +34,5 @@ def straight_line(before: Probe, after: Probe) -> Measurement:
         {"rises": float(count), "loss_at_start": inside[0], "loss_at_end": inside[-1], "height_over_ends": height},
         f"from {inside[0]:.4g} to {inside[-1]:.4g} the loss {course}",
         f"{before.items} items, {len(SHARES)} points from {SHARES[0]} to {SHARES[-1]}",
-        series=(Series("loss", "share of the way (in twentieths, from -1/4)", tuple(losses)),),
+        series=(Series("loss", "share of the way", tuple(losses), places=SHARES),),
     )

@@ -37,7 +37,9 @@ def synflow_scores(probe: Probe) -> tuple[Tensors, float]:
     with torch.no_grad():
         whole = float(flow({}))
     if whole == 0:
-        raise UsageError("no flow: a layer norm subtracts the mean of units that ones make equal")
+        raise UsageError(
+            "no flow: a layer norm subtracts the mean of units that ones make equal, or a layer of zeros stops it"
+        )
     if not math.isfinite(whole):
         raise UsageError("the flow is beyond float64")
     return {n: (sizes[n] * s).abs() for n, s in slopes.items()}, whole

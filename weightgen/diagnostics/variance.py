@@ -62,7 +62,7 @@ def variance(probe: Probe) -> Measurement:
     if not reached:
         raise UsageError("needs linear or convolutional layers that a gradient reaches")
     ratios = _ratio(forward[-1], forward[0]), _ratio(reached[0], reached[-1])
-    steps = max(len(found) - 1, 1)
+    steps = max(len(forward) - 1, 1), max(len(reached) - 1, 1)
     return Measurement(
         "variance",
         {
@@ -71,7 +71,7 @@ def variance(probe: Probe) -> Measurement:
             "forward_largest_over_smallest": _ratio(max(forward), min(forward)),
             "backward_largest_over_smallest": _ratio(max(reached), min(reached)),
         },
-        f"over {len(found)} layers outputs {_course(ratios[0], steps)} and gradients {_course(ratios[1], steps)}",
+        f"over {len(found)} layers outputs {_course(ratios[0], steps[0])} and gradients {_course(ratios[1], steps[1])}",
         f"{probe.items} items",
         tuple(Row(name, {"forward": f, "backward": b}) for name, (f, b) in found.items()),
         (

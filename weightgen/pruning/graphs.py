@@ -37,8 +37,9 @@ def graph_mask(
     nodes, least = min(rows, columns), sparsest(shape)
     if not least <= density * (1 + 1e-9) or not density <= 1:
         raise UsageError(f"density: a graph of {nodes} nodes has one between {least:.3g} and 1, found {density:g}")
-    adjacency = _small_world(nodes, density, rewired, generator)
-    if kind == "scale-free":
+    if kind == "small-world":
+        adjacency = _small_world(nodes, density, rewired, generator)
+    else:
         adjacency = _scale_free(nodes, density, generator)
     of_row, of_column = (torch.arange(n) * nodes // n for n in (rows, columns))
     kept = adjacency[of_row][:, of_column]

@@ -21,7 +21,8 @@ def most_parallel(weight: Tensor, bias: Tensor | None = None) -> list[tuple[int,
     if bias is not None:
         planes = torch.cat([planes, bias.detach().double()[:, None]], 1)
     norms = planes.norm(dim=1)
-    cosines = torch.nn.functional.normalize(planes, dim=1) @ torch.nn.functional.normalize(planes, dim=1).T
+    directions = torch.nn.functional.normalize(planes, dim=1)
+    cosines = directions @ directions.T
     rows, columns = torch.triu_indices(len(planes), len(planes), offset=1)
     order = cosines[rows, columns].argsort(stable=True, descending=True)
     dropped: set[int] = set()

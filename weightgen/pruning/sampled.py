@@ -65,7 +65,7 @@ def sampled(chances: Mapping[str, Tensor], generator: torch.Generator) -> Mask:
 
 
 def rescaled(weights: Mapping[str, Tensor], mask: Mask, chances: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return mask x weight / probability: its mean over masks is the weight itself."""
+    """Return mask x weight / probability: its mean over masks is the weight itself, 0 where the probability is 0."""
     return {
         n: torch.where(mask.kept[n], w.double() / chances[n].clamp(min=1e-300), 0.0).to(w.dtype)
         for n, w in weights.items()

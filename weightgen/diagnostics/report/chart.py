@@ -7,7 +7,7 @@ from html import escape
 from weightgen.compare.numbers import number
 from weightgen.compare.report.axis import Axis
 from weightgen.compare.report.chart import COLOURS, DASHES
-from weightgen.diagnostics.report.panels import Panel, extent
+from weightgen.diagnostics.report.panels import Panel, across, extent
 
 
 def look(start: int) -> str:
@@ -16,10 +16,10 @@ def look(start: int) -> str:
 
 
 def chart(panel: Panel, width: int, height: int) -> str:
-    """Return an SVG of the lines of all starts over places from 1 on."""
+    """Return an SVG of the lines of all starts over their places."""
     left, right, top, bottom = 66, 22, 14, 46
-    last, low, high = extent(panel)
-    x = Axis(1.0, max(last, 2.0), left, width - right)
+    (first, last, whole), (low, high) = across(panel), extent(panel)
+    x = Axis(first, last, left, width - right)
     y = Axis(low, high, height - bottom, top, panel.log)
     parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(_spoken(panel))}">']
     for tick in y.ticks(6):
@@ -27,10 +27,10 @@ def chart(panel: Panel, width: int, height: int) -> str:
         parts.append(f'<path class="grid" d="M{left} {at:.1f}H{width - right}"/>')
         parts.append(f'<text class="y" x="{left - 8}" y="{at + 4:.1f}">{tick:.6g}</text>')
     for tick in x.ticks(width // 80):
-        if tick == round(tick):  # there is no place between two layers
+        if not whole or tick.is_integer():  # there is no place between two layers
             at = x.at(tick)
             parts.append(f'<path class="grid" d="M{at:.1f} {top}V{height - bottom}"/>')
-            parts.append(f'<text class="x" x="{at:.1f}" y="{height - bottom + 18}">{tick:.0f}</text>')
+            parts.append(f'<text class="x" x="{at:.1f}" y="{height - bottom + 18}">{tick:g}</text>')
     parts.append(f'<text class="x" x="{(left + width - right) / 2:.0f}" y="{height - 8}">{escape(panel.over)}</text>')
     for line in panel.lines:
         points = [f"{x.at(a):.1f} {y.at(b):.1f}" for a, b in line.points]

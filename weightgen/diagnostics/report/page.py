@@ -17,7 +17,6 @@ from weightgen.diagnostics.report.panels import panels
 from weightgen.diagnostics.text import shown, spelt
 
 WIDE, NARROW = (760, 320), (350, 260)
-GENERATOR = '<meta name="generator" content="weightgen diagnose '
 
 
 def page(diagnosis: Diagnosis) -> str:

@@ -17,7 +17,7 @@ class Line:
     """Its place among the starts, which gives it its colour."""
     name: str
     points: tuple[tuple[float, float], ...]
-    """Those that the axes can show: (place from 1 on, value)."""
+    """Those that the axes can show: (place, value)."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,34 @@ def panels(diagnosis: Diagnosis, measure: str) -> Iterator[Panel]:
     """Yield a measure's panels; one that no start has a point in is left out."""
     labels: dict[str, tuple[str, bool]] = {}
     lines: dict[str, list[Line]] = {}
-    for place, start in enumerate(diagnosis.starts):
+    for index, start in enumerate(diagnosis.starts):
         found = start.measured(measure)
         for series in found.series if found is not None else ():
             labels.setdefault(series.label, (series.over, series.log))
             points = tuple(
-                (float(i), value)
-                for i, value in enumerate(series.values, 1)
+                (float(place), value)
+                for place, value in zip(series.places or range(1, len(series.values) + 1), series.values, strict=True)
                 if math.isfinite(value) and (value > 0 or not series.log)
             )
             if points:
-                lines.setdefault(series.label, []).append(Line(place, start.name, points))
+                lines.setdefault(series.label, []).append(Line(index, start.name, points))
     for label, (over, log) in labels.items():
         if label in lines:
             yield Panel(measure, label, over, log, tuple(lines[label]))
 
 
-def extent(panel: Panel) -> tuple[float, float, float]:
-    """Return the last place, the lowest and the highest value, with room above and below."""
+def across(panel: Panel) -> tuple[float, float, bool]:
+    """Return the first and the last place, and whether all are whole: layers are counted from 1, which may be empty."""
+    places = [place for line in panel.lines for place, _ in line.points]
+    first, last = min(1.0, *places), max(places)
+    return first, last if last > first else first + 1, all(place.is_integer() for place in places)
+
+
+def extent(panel: Panel) -> tuple[float, float]:
+    """Return the lowest and the highest value, with room above and below."""
     values = [value for line in panel.lines for _, value in line.points]
-    last, low, high = max(x for line in panel.lines for x, _ in line.points), min(values), max(values)
+    low, high = min(values), max(values)
     if panel.log:
-        return last, low / 1.3, high * 1.3
+        return low / 1.3, high * 1.3
     room = 0.05 * ((high - low) or abs(high) or 1.0)
-    return last, low - room, high + room
+    return low - room, high + room

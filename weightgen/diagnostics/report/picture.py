@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from weightgen.compare.report.chart import COLOURS, DASHES
 from weightgen.compare.report.picture import PALETTE, PATTERNS
 from weightgen.diagnostics.diagnosis import Diagnosis
-from weightgen.diagnostics.report.panels import Panel, extent, panels
+from weightgen.diagnostics.report.panels import Panel, across, extent, panels
 from weightgen.errors import printable
 
 ACROSS = 2
@@ -45,11 +45,11 @@ def _draw(axes: Axes, panel: Panel) -> dict[str, Line2D]:
         places, values = zip(*line.points, strict=True)
         style = {"color": PALETTE[line.start % COLOURS], "linestyle": PATTERNS[line.start % DASHES]}
         (drawn[printable(line.name, 30)],) = axes.plot(places, values, linewidth=1.6, **style)
-    last, low, high = extent(panel)
+    first, last, _ = across(panel)
     if panel.log:
         axes.set_yscale("log")
-    axes.set_xlim(1, max(last, 2))
-    axes.set_ylim(low, high)
+    axes.set_xlim(first, last)
+    axes.set_ylim(*extent(panel))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(panel.label, loc="left", fontsize="medium")

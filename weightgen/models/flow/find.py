@@ -1,4 +1,4 @@
-"""The flow of any model: traced where its code allows it, else watched on an input that is known to fit."""
+"""The flow of any model: watched on an input where one is known to fit, else traced."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Signals = list[Activation | None]
 
 
 def read_by(flow: Flow, layer: int, gated: Mapping[int, int]) -> Signals:
-    """Return the activations that a layer's input went through last, on each of its ways; LINEAR is one of them.
+    """Return the activations that a layer's input went through last; LINEAR alone where none of its ways has one.
 
     A product f(u) v of two signals, as gated linear units have it, counts as its activation alone: the v has the scale
     of its own layer. `gated` maps products with a gate to the step that is gated.
@@ -39,7 +39,7 @@ def read_by(flow: Flow, layer: int, gated: Mapping[int, int]) -> Signals:
 
 
 def fed_by(flow: Flow, layer: int, readers: list[list[int]]) -> Signals:
-    """Return the activations that a layer's output goes into before anything else is done with it."""
+    """Return the activations that a layer's output goes into before anything else; LINEAR alone where there is none."""
     found: Signals = []
     seen: set[int] = set()
     waiting = list(readers[layer])
