@@ -2,7 +2,8 @@
 
     python benchmarks/generator_report.py results --ours subspace
 
-Intervals are those of a bootstrap over concepts, 95 %, of differences paired by concept; seeds are averaged first.
+Intervals are those of a bootstrap over concepts, 95 %, of differences paired by concept; seeds, of training a
+generator and of fine-tuning, are averaged first.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--ours", default="subspace, snapped")
     parser.add_argument("--card", type=Path, help="generator into whose model card the first table goes")
     words = parser.parse_args()
-    found: Found = json.loads((words.results / "step0.json").read_text())
+    found = over_seeds(json.loads((words.results / "step0.json").read_text()))
     first = step_zero(found, words.ours)
     print(first)
     if words.card is not None:
@@ -41,6 +42,14 @@ def main() -> None:
     longer = {file.stem[5:].replace("-", " "): json.loads(file.read_text()) for file in tables(words.results, "long")}
     if longer:
         print(steps_to_own(longer, found))
+
+
+def over_seeds(found: Any) -> Found:
+    """Return what was found before training, each measure (seeds, K) as its mean over seeds (K,)."""
+    return {
+        name: {s: {m: np.mean(values, 0).tolist() for m, values in split.items()} for s, split in splits.items()}
+        for name, splits in found.items()
+    }
 
 
 def tables(results: Path, kind: str) -> list[Path]:

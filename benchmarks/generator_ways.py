@@ -23,6 +23,7 @@ from weightgen.train_generator import Networks
 
 Method = Callable[[Zoo, Tensor], Tensor]
 CROPS, SIZE = 16, 64
+PAIRS = 4  # of a user's own images, before and after
 BATCH, SIDE, CLIP = 16, 24, 1.0  # of a fine-tuning step, as networks are collected
 
 
@@ -121,6 +122,20 @@ def best_by_data(ground: Ground, which: Sequence[int]) -> Tensor:
         made = translate(data.config, data.tensors(learned), photos["images"], photos["positions"])
     errors = torch.stack([l1(made, target.expand_as(made)) for target in examples.targets(photos)])
     return ground.differences[learned][errors.argmin(1)]
+
+
+def chosen_by_pairs(ground: Ground, which: Sequence[int], candidates: Tensor) -> Tensor:
+    """Return of candidates (K, samples, blocks, size) the one of each concept with the least error on PAIRS pairs."""
+    data, examples = ground.networks.data, ground.shown(which)
+    photos = examples.draw(range(PAIRS), SIZE)
+    assert data.config is not None
+    taken = []
+    for networks, target in zip(candidates, examples.targets(photos), strict=True):
+        tensors = ground.networks.base.assemble(networks)
+        with torch.no_grad():
+            made = translate(data.config, tensors, photos["images"], photos["positions"])
+        taken.append(networks[int(l1(made, target.expand_as(made)).argmin())])
+    return torch.stack(taken)
 
 
 def random_start(ground: Ground, seed: int) -> Tensor:

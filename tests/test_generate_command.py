@@ -149,6 +149,20 @@ def test_a_prompt_far_from_all_that_was_trained_is_said(tmp_path: Path, command:
     assert told["concept"][1]["far"] is True
 
 
+def test_what_a_phrase_was_read_as_is_said(tmp_path: Path, command: Command) -> None:
+    from weightgen.diffusion.text import load_encoder
+
+    make_pipeline(load_encoder()).save_pretrained(tmp_path / "minilm")
+    words = ("generate", "sepia toning and zombie student", "--generator", "minilm", "--threads", "1")
+    said = command(*words, "--out", "snapped", "--snap").out
+    nearest = next(iter(read_manifest(tmp_path / "snapped")["concept"][0]["nearest"]))
+    assert f": sepia toning (read as '{nearest}'), strength 0.7; zombie student, strength 0.7" in said
+    assert [c["snapped"] for c in read_manifest(tmp_path / "snapped")["concept"]] == [True, False]
+    assert "the first of these stood for it" in (tmp_path / "snapped" / "README.md").read_text()
+    assert "read as" not in command(*words, "--out", "plain").out
+    assert "read as" not in command("generate", nearest, *words[2:], "--out", "same", "--snap").out
+
+
 def test_snapping_takes_trained_phrases(generator: Path, command: Command, tmp_path: Path) -> None:
     found = {}
     for name, words in (

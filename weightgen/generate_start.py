@@ -37,11 +37,19 @@ class Understood:
     """Trained phrases, the nearest first."""
     far: bool
     """Whether even the nearest is unlike it."""
+    snapped: bool
+    """Whether the nearest stands for it in what the generator is asked first; see `PhraseBook.snapped`."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for the manifest and --json."""
         nearest = {n.text: round(n.cosine, 3) for n in self.neighbours}
-        return {"phrase": self.phrase.text, "strength": self.phrase.strength, "nearest": nearest, "far": self.far}
+        return {
+            "phrase": self.phrase.text,
+            "strength": self.phrase.strength,
+            "nearest": nearest,
+            "far": self.far,
+            "snapped": self.snapped,
+        }
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,8 @@ def generate_start(recipe: GenerateRecipe, out: Path, *, force: bool = False) ->
         pipeline.use_encoder(load_encoder(recipe.encoder))
     encoder = pipeline.encoder  # loaded before the clock starts
     started = time.monotonic()
-    understood = understand(pipeline.phrases, encoder, phrases)
+    snap = pipeline.config.snap if recipe.snap is None else recipe.snap
+    understood = understand(pipeline.phrases, encoder, phrases, snap)
     made = pipeline(
         recipe.prompt,
         steps=recipe.steps,
@@ -100,13 +109,13 @@ def generate_start(recipe: GenerateRecipe, out: Path, *, force: bool = False) ->
     return generated
 
 
-def understand(book: PhraseBook, encoder: TextEncoder, phrases: Sequence[Phrase]) -> tuple[Understood, ...]:
-    """Return what a generator that was trained on a book of phrases knows of others."""
-    found = book.nearest(encoder.embed([p.text for p in phrases]), NEIGHBOURS)
-    return tuple(
-        Understood(phrase, tuple(near), not near or near[0].cosine < book.far)
-        for phrase, near in zip(phrases, found, strict=True)
-    )
+def understand(book: PhraseBook, encoder: TextEncoder, phrases: Sequence[Phrase], snap: bool) -> tuple[Understood, ...]:
+    """Return what a generator that was trained on a book of phrases knows of others, and which of them it replaces."""
+    found = []
+    for phrase, near in zip(phrases, book.nearest(encoder.embed([p.text for p in phrases]), NEIGHBOURS), strict=True):
+        far = not near or near[0].cosine < book.far
+        found.append(Understood(phrase, tuple(near), far, snap and not far and near[0].text != phrase.text))
+    return tuple(found)
 
 
 def _check_finite(networks: Sequence[Mapping[str, Tensor]]) -> None:

@@ -54,7 +54,7 @@ def carry_out_generation(recipe: GenerateRecipe, console: Console, force: bool) 
         console.warn(
             f"--steps {recipe.steps}: the generator was trained to be asked in {made.steps}, others can ruin all"
         )
-    said = "; ".join(f"{printable(c.phrase.text)}, strength {c.phrase.strength:g}" for c in made.understood)
+    said = "; ".join(_told(clause, made.sample) for clause in made.understood)
     lines = [f"wrote {recipe.out}/ in {made.seconds:.2f} s: {said}"]
     if made.errors:
         best, worst = made.errors[made.sample], max(made.errors)
@@ -74,6 +74,12 @@ def carry_out_generation(recipe: GenerateRecipe, console: Console, force: bool) 
     }
     console.result(data, "\n".join(lines))
     return 0
+
+
+def _told(clause: Understood, sample: int) -> str:
+    """Samples after the first have other readings of the prompt."""
+    read = f" (read as '{printable(clause.neighbours[0].text)}')" if clause.snapped and not sample else ""
+    return f"{printable(clause.phrase.text)}{read}, strength {clause.phrase.strength:g}"
 
 
 def _unlike(clause: Understood) -> str:

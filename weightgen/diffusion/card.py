@@ -57,4 +57,6 @@ They are a place to start from: fine-tune them on a few images of your own.
 def _clause(clause: Mapping[str, Any]) -> str:
     near = ", ".join(f"{printable(text)} ({cosine:.2f})" for text, cosine in clause["nearest"].items())
     told = "**unlike anything the generator was trained on**; nearest" if clause["far"] else "nearest"
+    if clause["snapped"]:
+        told = "the first of these stood for it; nearest"
     return f"{printable(clause['phrase'])}, strength {clause['strength']:g} ({told} trained phrases: {near or 'none'})"

@@ -32,7 +32,9 @@ class TrainGeneratorRecipe(LoopRecipe):
     )
     first: int = Field(4000, ge=0, description="Steps of denoising alone, before networks are run.")
     denoising: float = Field(0.0, ge=0, description="Weight of the error of clean blocks thereafter.")
-    running: float = Field(10.0, ge=0, description="Weight of the error of what generated networks make of photos.")
+    running: float = Field(
+        0.25, ge=0, description="Weight of the logarithm of the error of what generated networks make of photos."
+    )
     fresh: float = Field(0.5, ge=0, le=1, description="Share of prompts whose strengths are drawn anew.")
     mixed: float = Field(0.5, ge=0, le=1, description="Share of prompts for pairs of edits drawn anew.")
     limit: int | None = Field(None, ge=1, description="Learn from so many of the concepts only, the first ones.")
