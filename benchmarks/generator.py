@@ -207,7 +207,7 @@ def judged(ground: Ground, which: Sequence[int], made: Tensor, own: Tensor) -> d
 
 def curves(ground: Ground, way: Way) -> dict[str, object]:
     """Return PSNR at the marks, by split (seeds, marks, K), at the rate that is best on watched concepts."""
-    watched = list(ground.networks.which["validation"])[::2]
+    watched = ground.watched
     start = way(watched, 0)
     means = {rate: float(curve(ground, watched, start, rate, 100, MARKS)[1:].mean()) for rate in RATES}
     rate = max(means, key=lambda r: means[r])

@@ -19,6 +19,7 @@ import torch
 from generator_ways import Ground, chosen_by_pairs
 
 from weightgen.diffusion.loading import load_generator
+from weightgen.diffusion.pipeline import WeightGenerationPipeline
 from weightgen.diffusion.text import load_encoder
 from weightgen.train_generator import open_networks
 
@@ -34,8 +35,6 @@ def main() -> None:
     words = parser.parse_args()
     torch.set_num_threads(1)
     ground = Ground.of(open_networks(words.zoo), load_encoder())
-    watched = ground.networks.which["validation"]
-    prompts = [c.captions[0] for c in ground.concepts(watched)]
     print("| generator | guidance | " + " | ".join(f"{s} steps: mean, best" for s in words.steps) + " |")
     print("|---|---:|" + "---:|" * len(words.steps))
     for name, directory in (text.split("=", 1) for text in words.generators):
@@ -44,14 +43,20 @@ def main() -> None:
         for guidance in words.guidance:
             cells = []
             for steps in words.steps:
-                noise = torch.Generator().manual_seed(0)
-                made = pipeline(prompts, steps, guidance, SAMPLES, noise, snap=False).state_dicts
-                weights = {n: torch.stack([d[n] for d in made]) for n in ground.networks.data.layout.shapes}
-                every = ground.networks.base.differences(weights).unflatten(0, (len(prompts), SAMPLES))
-                mean = sum(ground.score(watched, every[:, k]).mean() for k in range(SAMPLES)) / SAMPLES
-                best = ground.score(watched, chosen_by_pairs(ground, watched, every)).mean()
+                mean, best = qualities(ground, pipeline, steps, guidance)
                 cells.append(f"{mean:.1f}, {best:.1f}")
             print(f"| {name} | {guidance:g} | " + " | ".join(cells) + " |", flush=True)
+
+
+def qualities(ground: Ground, pipeline: WeightGenerationPipeline, steps: int, guidance: float) -> tuple[float, float]:
+    """Return the PSNR of watched concepts' networks, the mean over samples and that of the best by pairs."""
+    watched = ground.networks.which["validation"]
+    prompts = [c.captions[0] for c in ground.concepts(watched)]
+    made = pipeline(prompts, steps, guidance, SAMPLES, torch.Generator().manual_seed(0), snap=False).state_dicts
+    weights = {n: torch.stack([d[n] for d in made]) for n in ground.networks.data.layout.shapes}
+    every = ground.networks.base.differences(weights).unflatten(0, (len(prompts), SAMPLES))
+    mean = sum(float(ground.score(watched, every[:, k]).mean()) for k in range(SAMPLES)) / SAMPLES
+    return mean, float(ground.score(watched, chosen_by_pairs(ground, watched, every)).mean())
 
 
 if __name__ == "__main__":

@@ -51,6 +51,11 @@ class Ground:
         return features(condition(parsed, self.encoder.embed([p.text for prompt in parsed for p in prompt])))
 
     @property
+    def watched(self) -> list[int]:
+        """Concepts that settings are chosen on: every other one of those that are watched is enough."""
+        return self.networks.which["validation"][::2]
+
+    @property
     def zoo(self) -> Zoo:
         """The networks that may be learned from."""
         learned = self.networks.which["train"]
@@ -80,7 +85,7 @@ class Ground:
 
 def simple_ways(ground: Ground) -> dict[str, Callable[[Sequence[int]], Tensor]]:
     """Return the ways that look at collected networks and prompts alone, settings chosen on watched concepts."""
-    zoo, watched = ground.zoo, ground.networks.which["validation"]
+    zoo, watched = ground.zoo, ground.watched
     grid, blends = list(product((16, 64, 128), (0.01, 0.1, 1.0, 10.0))), list(product((2, 8), (0.02, 0.1, 0.5)))
 
     def best(methods: Sequence[Method]) -> Method:
