@@ -9,6 +9,7 @@ from torch import Tensor
 from tests.tiny_generator import CONFIG, LAYOUT, make_base, make_denoiser
 from weightgen.diffusion.condition import Condition, condition
 from weightgen.diffusion.denoiser_subspace import SubspaceDenoiser
+from weightgen.diffusion.embeddings import ClauseEmbedding
 from weightgen.diffusion.film import modulated
 from weightgen.diffusion.prompt import Phrase
 from weightgen.diffusion.translator import translate
@@ -90,3 +91,35 @@ def test_modulation_scales_and_shifts_what_filters_give() -> None:
     found = translate(CONFIG, modulated(LAYOUT, networks, modulation), images) - images
     assert torch.allclose(found[0], 1.5 * plain[0], atol=1e-4)
     assert torch.allclose(found[1], plain[1] + 0.25, atol=1e-4)
+
+
+def test_a_network_is_the_base_and_its_components_with_filters_scaled_and_shifted() -> None:
+    base, denoiser = make_base(), make_denoiser("subspace")
+    assert isinstance(denoiser, SubspaceDenoiser)
+    rows = sum(layer.rows for layer in LAYOUT.layers)
+    for layer in (denoiser.amounts, denoiser.modulation):
+        torch.nn.init.zeros_(layer.weight)
+    denoiser.amounts.bias.data[:] = torch.tensor([2.0, -1.0])
+    with torch.no_grad():
+        plain = denoiser.weights(base, denoiser(drawn(1), torch.tensor(999), asked(0.5)))
+        denoiser.modulation.bias[:rows] = 0.5
+        scaled = denoiser.weights(base, denoiser(drawn(1), torch.tensor(999), asked(0.5)))
+        summed = denoiser.denormalise((2 * denoiser.basis[0] - denoiser.basis[1])[None])
+    for name, tensor in base.assemble(summed).items():
+        assert torch.allclose(plain[name], tensor, atol=1e-5), name
+        assert torch.allclose(scaled[name], 1.5 * tensor, atol=1e-5), name
+
+
+def test_a_clause_is_heard_as_loudly_as_it_is_strong() -> None:
+    clauses = ClauseEmbedding(16, 16)
+    with torch.no_grad():
+        clauses.enter.weight[:, -1] = 0  # the strength by itself
+        one = asked(0.5).embeddings[:, :1]
+        tokens = [
+            clauses(Condition(vector, torch.tensor([[strength]]), torch.tensor([[True]])))[0]
+            for vector in (one, one.roll(1, -1))
+            for strength in (0.0, 0.5, 1.0)
+        ]
+    assert torch.equal(tokens[0], tokens[3])
+    assert not torch.allclose(tokens[1], tokens[2], atol=1e-3)
+    assert not torch.allclose(tokens[2], tokens[5], atol=1e-3)

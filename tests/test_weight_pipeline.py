@@ -139,6 +139,12 @@ def test_further_samples_read_the_prompt_in_other_ways(encoder: TextEncoder) -> 
     assert torch.allclose(other, snapped[1], atol=1e-6)
     assert not torch.allclose(other, plain[1], atol=1e-4)
     assert pipeline("", samples=2, generator=seed(), reread=True).blocks.shape[0] == 2
+    both = pipeline(["soft sketch", "graphite sketch"], samples=2, generator=seed(), reread=True).blocks
+    later = seed()
+    for blocks in both[:2]:
+        torch.randn(blocks.shape, generator=later)  # the noise of the first prompt's samples
+    alone = pipeline("graphite sketch", samples=2, generator=later, reread=True).blocks
+    assert torch.allclose(both[2:], alone, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", DENOISERS)
