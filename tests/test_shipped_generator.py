@@ -39,10 +39,11 @@ def test_it_is_whole_and_small_and_made_by_its_recipe() -> None:
 @pytest.mark.parametrize("split", ["strength", "composition"])
 def test_it_does_what_the_benchmark_says(split: str) -> None:
     table = json.loads((ROOT / "benchmarks" / "generator" / "step0.json").read_text())
-    said = table["subspace, snapped"][split]["psnr"]
+    said = table["subspace, snapped"][split]["psnr"][0]  # of the first seed, which is shipped
     concepts = [c for c in domain() if c.split == split][:3]
     pipeline = load_generator(GENERATOR)
-    made = pipeline([c.captions[0] for c in concepts], steps=1)
+    noise = torch.Generator().manual_seed(0)
+    made = pipeline([c.captions[0] for c in concepts], steps=1, generator=noise)
     config = TranslatorConfig.model_validate(dict(pipeline.base.config.architecture))
     tensors = {name: torch.stack([d[name] for d in made.state_dicts]) for name in config.shapes}
     examples = Edited(bundled(), concepts)
