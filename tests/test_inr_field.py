@@ -10,8 +10,11 @@ import torch
 from weightgen.errors import UsageError
 from weightgen.inr.config import FIELDS, FieldConfig, field_config
 from weightgen.inr.field import Field, encode, encoded
+from weightgen.inr.initialise import harmonics
+from weightgen.inr.signals.grids import Coordinates
 
 SMALL = {"hidden": 8, "hidden_layers": 2}
+POINTS = torch.rand(5, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -40,6 +43,35 @@ def test_siren_starts_as_its_authors_draw_it() -> None:
     weights = {n: w.detach() for n, w in weights.items()}
     hidden = torch.sin(30 * (torch.rand(2000, 2) @ weights["net.0.weight"].T + weights["net.0.bias"]))
     assert float((30 * hidden @ weights["net.1.weight"].T).std()) == pytest.approx(1, abs=0.15)  # their section 3.2
+
+
+def test_harmonics_are_the_lowest_waves_of_their_period() -> None:
+    field = Field(field_config("harmonic", {"inputs": 1, "outputs": 1, "hidden": 7, "period": 3.0}))
+    hidden = torch.sin(30 * (POINTS[:, :1] @ field.net[0].weight.T + field.net[0].bias)).detach()
+    phases = 2 * math.pi / 3 * POINTS[:, :1] * torch.tensor([1.0, 2.0, 3.0, 4.0])
+    expected = torch.stack([torch.sin(phases), torch.cos(phases)], -1).flatten(1)[:, :7]
+    assert torch.allclose(hidden, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_harmonics_differ_and_none_is_higher_than_one_left_out(inputs: int) -> None:
+    waves = harmonics(2 * 200, inputs)
+    assert waves.shape == (200, inputs)
+    both = {tuple(w) for w in torch.cat([waves, -waves]).tolist()}
+    assert len(both) == 400  # k and -k are one wave, and none is constant
+    highest = float(waves.square().sum(1).max())
+    axes = [torch.arange(-210.0, 211.0) if inputs == 1 else torch.arange(-20.0, 21.0)] * inputs
+    all_waves = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, inputs)
+    lower = {tuple(w) for w in all_waves[all_waves.square().sum(1) < highest].tolist()}
+    assert lower - both == {(0.0,) * inputs}
+
+
+def test_harmonics_of_the_signals_own_period_are_orthogonal() -> None:
+    """Over all cells of a grid that spans the period, so that one step of descent finds their coefficients."""
+    field = Field(field_config("harmonic", {"hidden": 60, "period": 2.0, "outputs": 1})).double()
+    points = Coordinates().of((16, 16)).double()
+    hidden = torch.sin(30 * (points @ field.net[0].weight.T + field.net[0].bias)).detach()
+    assert torch.allclose(hidden.T @ hidden, torch.eye(60, dtype=torch.float64) * 128, atol=1e-4)
 
 
 def test_each_family_computes_what_its_formula_says() -> None:
@@ -98,6 +130,10 @@ def test_finer_holds_its_factor_constant_in_derivatives() -> None:
         ("siren", {"hidden": 0}, "hidden: "),
         ("siren", {"encoding.size": 4}, "an encoding has a size"),
         ("fourier", {"encoding.scale": -1}, "encoding.scale"),
+        ("gauss", {"period": 2.2}, "a period is of sine layers"),
+        ("siren", {"period": 2.2, "hidden_layers": 0}, "a period is of sine layers"),
+        ("siren", {"period": 2.2, "encoding.kind": "fourier", "encoding.size": 4}, "a period is of sine layers"),
+        ("harmonic", {"period": 0}, "period: "),
     ],
 )
 def test_fields_that_do_not_exist_are_refused(name: str, arguments: dict[str, object], text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -145,6 +146,17 @@ def test_interpolation_moves_towards_the_mean_of_the_adapted_weights() -> None:
         assert torch.allclose(parameter, before[name] - 0.25 * displacement[name])
 
 
+def test_the_outer_rate_of_harmonics_follows_their_distance() -> None:
+    """However high their frequencies are: two of the highest are no farther apart than two of the lowest."""
+    for hidden in (6, 600):
+        made = MetaLearner(Field(field_config("harmonic", {"hidden": hidden})), KIND, Inner(2, 0.05, True), "maml")
+        groups = MetaTask(KIND, {}, 2, 0, relative=True).optimizer(made, Settings(1, 1, 0.5)).param_groups
+        rates = {group["params"][0]: group["lr"] for group in groups}
+        first, last = made.field.net
+        assert rates[first.weight] == rates[first.bias] == pytest.approx(0.5 * 0.1 * 2 * math.pi / 2.2 / 30)
+        assert rates[last.weight] == pytest.approx(0.5 * float(last.weight.detach().square().mean().sqrt()))
+
+
 def autograd(field: Field) -> Autograd:
     return Autograd(lambda tensors, look: KIND.loss(field(look["coordinates"], tensors), look))
 
@@ -159,6 +171,8 @@ def test_derivatives_in_chunks_are_those_of_the_whole(
     monkeypatch.setattr("weightgen.inr.by_hand._workers", lambda like: threads)
     monkeypatch.setattr("weightgen.inr.derivatives.CHUNK", 6)
     arguments = {**SMALL, "hidden_layers": layers, "offset": 0.5, "frequency": 5.0, "spread": 2.0}
+    if not layers:
+        arguments["period"] = None
     field = Field(field_config(name, arguments), 0).double()
     look = {n: v[:, 0] for n, v in looks().items()}
     plain, found, tensors = autograd(field), derivatives_of(field, KIND), stacked(field, 2)
@@ -171,6 +185,7 @@ def test_derivatives_in_chunks_are_those_of_the_whole(
     products = found.hessian_vector(tensors, chunks(look, 6), vector)
     for key in tensors:
         assert torch.allclose(parts[1][key], whole[1][key], rtol=1e-9, atol=1e-14), key
+        assert parts[1][key].is_contiguous()  # else torch's fused Adam would mix up their entries
         assert torch.allclose(products[key], bent[key], rtol=1e-9, atol=1e-12), key
 
 

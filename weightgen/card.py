@@ -128,7 +128,7 @@ tags:
 
 # {name}
 
-A starting point for coordinate networks (`{recipe.field or "siren"}`, {parameters:,} parameters), learned by weightgen
+A starting point for coordinate networks (`{recipe.field or start.kind.suited.family}`, {parameters:,} parameters), learned by weightgen
 {__version__} with `{recipe.algorithm}` from {recipe.kind} signals: from here a new signal is fitted in a few steps.
 
 - {evidence["metric"]} on {evidence["items"]:,} test signals after {recipe.inner_steps} steps:

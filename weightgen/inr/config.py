@@ -58,6 +58,9 @@ class FieldConfig(Strict):
     """Of Gaussians, exp(-(spread z)^2), and of WIRE's envelope, exp(-|spread z|^2)."""
     gain: float = Field(1.0, gt=0)
     """Factor of the hidden layers' initial weights: sine and FINER have preactivations of deviation gain / omega."""
+    period: float | None = Field(None, gt=0)
+    """The first layer's frequencies begin as the lowest harmonics of this period, sines and cosines (Novello et al.
+    2025); None: at random, as the family has them."""
     bias_bound: float | None = Field(None, ge=0)
     """First-layer biases are uniform within it (FINER); None: as the family has them."""
     offset: float = 0.0
@@ -65,10 +68,19 @@ class FieldConfig(Strict):
     output: Literal["linear", "sigmoid"] = "linear"
     encoding: Encoding = Field(default_factory=lambda: Encoding.model_validate({}))
 
+    @model_validator(mode="after")
+    def _harmonics(self) -> FieldConfig:
+        if self.period and (self.activation != "sine" or self.encoding.kind != "none" or not self.hidden_layers):
+            raise ValueError("a period is of sine layers that see the coordinates themselves")
+        return self
+
 
 FIELDS: dict[str, dict[str, Any]] = {
     # Sitzmann et al. 2020, code vsitzmann/siren: 30 throughout, uniform weights, nn.Linear's biases.
     "siren": {"activation": "sine"},
+    # Novello et al. 2025: the first layer's frequencies on a lattice, here a little finer than that of the signals'
+    # square, [-1, 1], so that these need not be periodic. One layer of many: a Fourier series whose terms can move.
+    "harmonic": {"activation": "sine", "hidden": 8192, "hidden_layers": 1, "period": 2.2},
     # Liu et al. 2024: sin(30 (|z| + 1) z), three hidden layers, first biases within 1 / sqrt(inputs) times a scale.
     "finer": {"activation": "finer", "hidden_layers": 3, "bias_bound": 5.0},
     # Ramasinghe and Lucey 2022, as in the FINER comparison: exp(-(30 z)^2), nn.Linear's initialisation.
@@ -113,4 +125,5 @@ def checked(kind: type[M], values: Any, where: str) -> M:
         word = ".".join(map(str, first["loc"]))
         known = list(kind.model_fields)
         hint = did_you_mean(word, known) if first["type"] == "extra_forbidden" else ""
-        raise UsageError(f"{where}: {printable(word)}: {first['msg'].lower()}.{hint}") from error
+        text = first["msg"].lower().removeprefix("value error, ")  # of our own rules, which are about several words
+        raise UsageError(f"{where}: {f'{printable(word)}: ' if word else ''}{text}.{hint}") from error

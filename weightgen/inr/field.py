@@ -55,6 +55,12 @@ class Field(torch.nn.Module):
         values = (values.real if values.is_complex() else values) + config.offset
         return torch.sigmoid(values) if config.output == "sigmoid" else values
 
+    @property
+    def spacing(self) -> float | None:
+        """How far harmonics lie apart, as weights of the first layer; None where it has none."""
+        period = self.config.period
+        return None if period is None else 2 * math.pi / period / self.config.first_frequency
+
     def _linear(self, tensors: Tensors, layer: int, values: Tensor) -> Tensor:
         weight, bias = tensors[f"net.{layer}.weight"], tensors[f"net.{layer}.bias"]
         own = self.net[layer]

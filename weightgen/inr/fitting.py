@@ -19,7 +19,7 @@ from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 
 MANY = 1 << 16  # points of the field that a step evaluates for a signal, where nobody says how many
 LOADED = 1 << 15  # points in memory at a time, over all tasks
-EVALUATED = 1 << 16  # points at a time, over all tasks, where no gradient is kept
+EVALUATED = 1 << 21  # numbers of a layer at a time, over all tasks, where no gradient is kept: more leave the cache
 
 Progress = Callable[[int, int, str], None]
 """Called with (steps done, steps in all, what to show beside them)."""
@@ -59,7 +59,7 @@ def evaluator(field: Field, tensors: Tensors) -> Evaluate:
     """Return a field with stacked weights as a function of coordinates, evaluated in chunks without gradients."""
 
     def evaluate(coordinates: Tensor) -> Tensor:
-        size = max(1, EVALUATED // len(coordinates))
+        size = max(1, EVALUATED // (field.config.hidden * len(coordinates)))
         with torch.no_grad():
             parts = [field(part, tensors) for part in torch.split(coordinates, size, dim=1)]
         return torch.cat(parts, 1)

@@ -15,7 +15,7 @@ def initialise(field: Field, generator: torch.Generator) -> None:
     sine, finer (Sitzmann et al. 2020, section 3.2 and their code): first weights U(+-1/fan_in), the others, output
     included, U(+-sqrt(6/fan_in)/w); biases as nn.Linear has them, U(+-1/sqrt(fan_in)). finer: first biases
     U(+-bias_bound). gauss, wire, relu: nn.Linear's own, U(+-1/sqrt(fan_in)), real and imaginary parts alike.
-    Hidden weights are multiplied by the configuration's gain.
+    Hidden weights are multiplied by the configuration's gain, and the first layer takes harmonics where it is asked to.
     """
     config = field.config
     with torch.no_grad():
@@ -32,3 +32,23 @@ def initialise(field: Field, generator: torch.Generator) -> None:
             layer.weight.uniform_(-bound, bound, generator=generator)
             first_bias = plain if i or config.bias_bound is None else config.bias_bound
             layer.bias.uniform_(-first_bias, first_bias, generator=generator)
+        if config.period is not None:
+            layer = field.net[0]
+            assert isinstance(layer, Layer)
+            waves = harmonics(config.hidden, config.inputs) * (2 * math.pi / config.period)
+            layer.weight.copy_(waves.repeat_interleave(2, 0)[: config.hidden] / config.first_frequency)
+            layer.bias.copy_(torch.arange(config.hidden) % 2 * (math.pi / 2 / config.first_frequency))  # sine, cosine
+
+
+def harmonics(hidden: int, inputs: int) -> torch.Tensor:
+    """Return the lowest wave numbers, (ceil(hidden / 2), inputs): integers but the constant, one of each (k, -k)."""
+    count, reach = -(-hidden // 2), 1
+    while True:
+        axes = [torch.arange(-reach, reach + 1)] * inputs
+        waves = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, inputs)
+        waves = waves[len(waves) // 2 + 1 :]  # past the constant: the others' negatives are before it
+        order = waves.square().sum(1).argsort(stable=True)
+        waves = waves[order[waves[order].square().sum(1) <= reach**2]]
+        if len(waves) >= count:
+            return waves[:count].float()
+        reach += 1 + reach // 8

@@ -18,6 +18,8 @@ from weightgen.inr.strainer import Strainer
 from weightgen.settings import Settings
 from weightgen.tasks.task import Split, Task
 
+HARMONICS = 0.1  # of their distance: how far the outer rate moves them where it moves others by their own size
+
 
 class MetaTask(Task):
     """Adapt to a signal in a few steps; the metric is the kind's, after the inner steps, on complete signals."""
@@ -98,13 +100,17 @@ class MetaTask(Task):
         return 2.0 * products * points * (model.passes if isinstance(model, MetaLearner) else 3)
 
     def optimizer(self, model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
-        """Adam; its rate for a tensor is relative to the root mean square of the initial values, where asked for.
+        """Adam; its rate for a tensor is relative to the root mean square of the initial values, where asked for; that
+        of harmonics to their distance, beside which a small part of a high frequency can be large.
 
         Reptile's interpolation is plain descent along the displacement.
         """
         groups: list[dict[str, Any]] = []
+        spacing = field_of(model).spacing
         for name, parameter in model.named_parameters():
             size = float(parameter.detach().square().mean().sqrt()) if self.relative else 1.0
+            if self.relative and spacing and name.startswith("field.net.0."):
+                size = HARMONICS * spacing
             rate = self.rates_rate if name == "log_rates" else settings.learning_rate * (size or 1.0)
             if parameter.requires_grad:
                 groups.append({"params": [parameter], "lr": rate})
