@@ -161,6 +161,15 @@ def test_what_a_phrase_was_read_as_is_said(tmp_path: Path, command: Command) -> 
     assert "the first of these stood for it" in (tmp_path / "snapped" / "README.md").read_text()
     assert "read as" not in command(*words, "--out", "plain").out
     assert "read as" not in command("generate", nearest, *words[2:], "--out", "same", "--snap").out
+    # The second sample has another reading, so what the first was read as is not said of it.
+    noise = torch.Generator().manual_seed(0)
+    made = load_generator(tmp_path / "minilm")(words[1], samples=2, generator=noise, reread=True, snap=True)
+    wanted = Translator(CONFIG)
+    wanted.load_state_dict(made.state_dicts[1])
+    save_pairs(tmp_path / "mine", wanted)
+    second = command(*words, "--out", "second", "--snap", "--samples", "2", "--pairs", "mine").out
+    assert "sample 1 of 2" in second
+    assert "read as" not in second
 
 
 def test_snapping_takes_trained_phrases(generator: Path, command: Command, tmp_path: Path) -> None:
