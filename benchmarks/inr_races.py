@@ -3,9 +3,9 @@
     python benchmarks/inr_races.py checkpoints/photos PHOTOS OUT --steps 10 --start strainer=STRAINER --start random ...
 
 The recipe beside the start says which signals it was not learned from: those that its settings were chosen on choose
-here as well, those of the end are fitted. For every other start and every budget the best of eight settings (Adam,
-SGD) is taken, and marks below a budget are read along its fit; the learned one is fitted as it recommends itself, and
-named again with --start it gets eight settings as well.
+here as well, those of the end are fitted. Learned starts are fitted as they recommend themselves; for every other start
+and every budget the best of eight settings (Adam, SGD) is taken, and marks below a budget are read along its fit. A
+learned start named with --tuned gets eight settings, too.
 Signal i is fitted from seed i mod 3 of what is random in a start, and every signal by all starts, so that differences
 are between equals. Finished starts are kept in OUT.
 """
@@ -38,7 +38,7 @@ from weightgen.recipe import MetalearnRecipe, load_recipe
 MARKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SETTINGS = (
     *(Adaptation(rate=r) for r in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
-    *(Adaptation(optimizer="sgd", rate=r) for r in (0.01, 0.1, 1.0)),
+    *(Adaptation(optimizer="sgd", rate=r) for r in (0.1, 1.0, 3.0)),
 )
 SEEDS, TUNING = 3, 1000  # seeds of what is fitted, and one of what settings are chosen with
 DRAWS = 10_000  # of the bootstrap
@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("out", type=Path)
     parser.add_argument("--start", action="append", default=[], help="as of weightgen compare; random must be one")
+    parser.add_argument("--tuned", action="append", default=[], help="NAME=DIRECTORY of a learned start")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--budgets", type=int, nargs="+", default=MARKS, help="steps that settings are chosen for")
     parser.add_argument("--signals", type=int, default=20)
@@ -86,15 +87,15 @@ def main() -> None:
     tune, test = signals_of(Path(words.learned), model, words.data)
     tune, test = tune[: words.tune], test[: words.signals]
     marks = [m for m in MARKS if m <= words.steps]
-    entries = [parse_entry(text) for text in (words.learned, *words.start)]
+    entries = [parse_entry(text) for text in (words.learned, *words.start, *words.tuned)]
     found = {}
     for entry in entries:
         file = words.out / "starts" / f"{entry.name.replace(':', '-')}.json"
         if not file.is_file():
             began = time.process_time()
             budgets = sorted({b for b in words.budgets if b < marks[-1]} | {marks[-1]})
-            first = entry is entries[0]
-            best = settings_of(entry, model, tune, budgets, Look(words.tune_points, 8192), as_recommended=first)
+            told = entry.text not in words.tuned
+            best = settings_of(entry, model, tune, budgets, Look(words.tune_points, 8192), as_recommended=told)
             chosen = {m: in_budget(m, best) for m in marks}
             scores, losses = fits(entry, model, tune, test, chosen, Look(words.points, words.judged))
             seconds = time.process_time() - began

@@ -19,6 +19,7 @@ from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 
 MANY = 1 << 16  # points of the field that a step evaluates for a signal, where nobody says how many
 LOADED = 1 << 15  # points in memory at a time, over all tasks
+NOISE = 1.5  # times its lowest: what a loss over random observations may rise to
 EVALUATED = 1 << 21  # numbers of a layer at a time, over all tasks, where no gradient is kept: more leave the cache
 
 Progress = Callable[[int, int, str], None]
@@ -87,9 +88,16 @@ def observed(
     `points` random ones of each signal, others at every step; 0: all, or, of signals that ask for more than MANY points
     of the field, as many random ones as evaluate those.
     """
-    count = kind.count(signals[0])
-    few = points or max(1, min(count, MANY * count // kind.points(signals[0])))
-    return _some(kind, signals, few, seed, device) if few < count else _complete(kind, signals, device)
+    if sees_all(kind, signals[0], points):
+        return _complete(kind, signals, device)
+    few = points or max(1, MANY * kind.count(signals[0]) // kind.points(signals[0]))
+    return _some(kind, signals, few, seed, device)
+
+
+def sees_all(kind: Kind, signal: Signal, points: int) -> bool:
+    """Return whether every step looks at all observations of a signal."""
+    count = kind.count(signal)
+    return points >= count if points else kind.points(signal) <= MANY or count == 1
 
 
 def _complete(kind: Kind, signals: Sequence[Signal], device: torch.device) -> Callable[[], Parts]:
@@ -133,11 +141,14 @@ def fit(
     judge: Callable[[Evaluate], Tensor] | None = None,
     marks: Collection[int] = (),
     progress: Progress | None = None,
+    exact: bool = True,
 ) -> Fitted:
     """Fit T fields, starting from stacked tensors (T, ...), to what `parts` gives at each step.
 
     `rates`: learned inner rates (steps, tensors). `judge` gives the metric (T,) at the steps in `marks`, step 0 is the
-    start itself. A task whose loss is no longer finite stops there.
+    start itself. A task whose loss is no longer finite stops there; one whose loss rises under the learned rates, which
+    suit signals like those that were learned from, goes back and on without its momentum, or at half the rates. `exact`:
+    every step looks at the same observations.
     """
     derivatives = derivatives_of(field, kind)
     now = {n: v.detach().clone() for n, v in tensors.items()}
@@ -147,14 +158,14 @@ def fit(
     optimizer = _optimizer(now, adaptation)
     curve: dict[int, np.ndarray] = {}
     losses = []
-    velocity: Mapping[str, Tensor] = {}
+    descent = None if rates is None else _Descent(rates, adaptation, best)
     for step in range(steps + 1):
         if judge is not None and step in marks:
             curve[step] = _judged(judge, field, now)
         found, grads = derivatives.gradient(now, parts())
         losses.append(found.cpu().numpy())
         lost |= ~torch.isfinite(found)
-        better = found < lowest
+        better, overshot = found < lowest, found > (1.0 if exact else NOISE) * lowest
         lowest = torch.where(better, found, lowest)
         for name, value in now.items():
             best[name][better] = value[better]
@@ -162,19 +173,44 @@ def fit(
             progress(step, steps, f"loss {float(lowest.mean()):.3g}")
         if step == steps or bool(lost.all()):
             break
-        if rates is not None and step < adaptation.learned_steps:
-            row = rates[min(step, len(rates) - 1)].tolist()
-            for name, rate in zip(now, row, strict=True):
-                if adaptation.momentum and step:
-                    grads[name].add_(velocity[name], alpha=adaptation.momentum)
-                now[name].sub_(grads[name], alpha=rate * adaptation.scale)
-            velocity = grads
+        if descent is not None and step < adaptation.learned_steps:
+            descent.step(step, now, grads, better, overshot)
         else:
             for name, value in now.items():
                 value.grad = grads[name]
             optimizer.step()
     final = _judged(judge, field, best) if judge is not None else np.empty(0)
     return Fitted(best, curve, final, np.stack(losses), lost.cpu().numpy())
+
+
+class _Descent:
+    """Steps with learned rates, and the way back from one that was too long.
+
+    Where the loss rises a task goes back to its best weights and forgets its momentum (O'Donoghue and Candes 2015, the
+    function scheme); where there was none, its rates are halved.
+    """
+
+    def __init__(self, rates: Tensor, adaptation: Adaptation, best: Mapping[str, Tensor]) -> None:
+        self.rates, self.adaptation, self.best = rates, adaptation, best
+        self.at_best = {name: torch.zeros_like(value) for name, value in best.items()}  # gradients
+        self.velocity = {name: torch.zeros_like(value) for name, value in best.items()}
+        self.share = torch.ones(len(next(iter(best.values()))), device=next(iter(best.values())).device)
+        self.plain = torch.ones_like(self.share, dtype=torch.bool)  # whether the last step was without momentum
+
+    def step(
+        self, step: int, now: Mapping[str, Tensor], grads: Mapping[str, Tensor], better: Tensor, overshot: Tensor
+    ) -> None:
+        self.share[overshot & self.plain] /= 2
+        self.plain = overshot | (step == 0 or not self.adaptation.momentum)
+        row = self.rates[min(step, len(self.rates) - 1)].tolist()
+        for (name, value), rate in zip(now.items(), row, strict=True):
+            grad, velocity = grads[name], self.velocity[name]
+            self.at_best[name][better] = grad[better]
+            value[overshot] = self.best[name][overshot]
+            grad[overshot], velocity[overshot] = self.at_best[name][overshot], 0.0
+            velocity.mul_(self.adaptation.momentum).add_(grad)
+            shares = (self.share * (rate * self.adaptation.scale)).to(value)
+            value.sub_(velocity * shares.view(-1, *([1] * (value.ndim - 1))))
 
 
 def _judged(judge: Callable[[Evaluate], Tensor], field: Field, tensors: Tensors) -> np.ndarray:

@@ -16,7 +16,7 @@ from torch import Tensor
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.inr.config import FieldConfig, M, Strict, checked
 from weightgen.inr.field import Field
-from weightgen.inr.fitting import Adaptation, Fitted, Progress, fit, observed, stack, stacked
+from weightgen.inr.fitting import Adaptation, Fitted, Progress, fit, observed, sees_all, stack, stacked
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.models.jsonfile import read_json
@@ -87,7 +87,8 @@ class Start:
         `points`: random observations of a signal a step; 0: all, of huge signals many. `most`: judge on no more than so
         many random ones. `marks`: steps at which to judge besides the end.
         """
-        device = next(self.field.parameters()).device
+        adaptation, device = adaptation or self.advice(steps), next(self.field.parameters()).device
+        scale = adaptation.scale * self.kind.coverage(signals[0])
         judged = stack([self.kind.judged(s) for s in signals], device)
         count = judged["coordinates"].shape[1]
         if most is not None and count > most:
@@ -99,11 +100,12 @@ class Start:
             stacked(self.field, len(signals)),
             observed(self.kind, signals, points, seed, device),
             steps,
-            adaptation or self.advice(steps),
+            adaptation.model_copy(update={"scale": scale}),
             self.rates,
             judge=partial(self.kind.score, batch=judged),
             marks=marks,
             progress=progress,
+            exact=sees_all(self.kind, signals[0], points),
         )
 
 

@@ -75,6 +75,10 @@ class Images(Kind):
     def count(self, signal: Signal) -> int:
         return int(signal.data.shape[0] * signal.data.shape[1])
 
+    def coverage(self, signal: Signal) -> float:
+        height, width = signal.data.shape[:2]
+        return 1.0 if self.crop is None else float(min(height, width) / max(height, width))
+
     def observe(self, signal: Signal, which: Tensor | None = None, generator: torch.Generator | None = None) -> Batch:
         values = signal.data.reshape(-1, self.outputs)
         values = (values if which is None else values[which]).float() / 255

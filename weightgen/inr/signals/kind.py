@@ -103,6 +103,13 @@ class Kind(ABC):
         """Return what is poor about a signal that can be used all the same."""
         return None
 
+    def coverage(self, signal: Signal) -> float:
+        """Return which share of the coordinates' cube a signal lies in, of those that learning saw.
+
+        A step of descent on a mean over a part of it changes the field there by so much more.
+        """
+        return 1.0
+
     def points(self, signal: Signal) -> int:
         """Return at how many points the field is evaluated for all observations: one each, or all along a ray."""
         return self.count(signal)
