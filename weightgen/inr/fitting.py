@@ -146,9 +146,9 @@ def fit(
     """Fit T fields, starting from stacked tensors (T, ...), to what `parts` gives at each step.
 
     `rates`: learned inner rates (steps, tensors). `judge` gives the metric (T,) at the steps in `marks`, step 0 is the
-    start itself. A task whose loss is no longer finite stops there; one whose loss rises under the learned rates, which
-    suit signals like those that were learned from, goes back and on without its momentum, or at half the rates. `exact`:
-    every step looks at the same observations.
+    start itself. `exact`: every step looks at the same observations. A task whose loss is no longer finite stops there;
+    one whose loss rises under the learned rates, which suit signals like those that were learned from, goes back and on
+    without its momentum, or at half the rates.
     """
     derivatives = derivatives_of(field, kind)
     now = {n: v.detach().clone() for n, v in tensors.items()}
