@@ -19,7 +19,7 @@ from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 
 MANY = 1 << 16  # points of the field that a step evaluates for a signal, where nobody says how many
 LOADED = 1 << 15  # points in memory at a time, over all tasks
-NOISE = 1.5  # times its lowest: what a loss over random observations may rise to
+RISE = 1.5  # times its lowest: what a loss may rise to under learned rates, for it often falls all the lower after
 EVALUATED = 1 << 21  # numbers of a layer at a time, over all tasks, where no gradient is kept: more leave the cache
 
 Progress = Callable[[int, int, str], None]
@@ -88,16 +88,9 @@ def observed(
     `points` random ones of each signal, others at every step; 0: all, or, of signals that ask for more than MANY points
     of the field, as many random ones as evaluate those.
     """
-    if sees_all(kind, signals[0], points):
-        return _complete(kind, signals, device)
-    few = points or max(1, MANY * kind.count(signals[0]) // kind.points(signals[0]))
-    return _some(kind, signals, few, seed, device)
-
-
-def sees_all(kind: Kind, signal: Signal, points: int) -> bool:
-    """Return whether every step looks at all observations of a signal."""
-    count = kind.count(signal)
-    return points >= count if points else kind.points(signal) <= MANY or count == 1
+    count = kind.count(signals[0])
+    few = points or max(1, min(count, MANY * count // kind.points(signals[0])))
+    return _some(kind, signals, few, seed, device) if few < count else _complete(kind, signals, device)
 
 
 def _complete(kind: Kind, signals: Sequence[Signal], device: torch.device) -> Callable[[], Parts]:
@@ -141,14 +134,12 @@ def fit(
     judge: Callable[[Evaluate], Tensor] | None = None,
     marks: Collection[int] = (),
     progress: Progress | None = None,
-    exact: bool = True,
 ) -> Fitted:
     """Fit T fields, starting from stacked tensors (T, ...), to what `parts` gives at each step.
 
     `rates`: learned inner rates (steps, tensors). `judge` gives the metric (T,) at the steps in `marks`, step 0 is the
-    start itself. `exact`: every step looks at the same observations. A task whose loss is no longer finite stops there;
-    one whose loss rises under the learned rates, which suit signals like those that were learned from, goes back and on
-    without its momentum, or at half the rates.
+    start itself. A task whose loss is no longer finite stops there; one whose loss rises by half under learned rates,
+    which suit signals like those that were learned from, goes back and on at less than half of them.
     """
     derivatives = derivatives_of(field, kind)
     now = {n: v.detach().clone() for n, v in tensors.items()}
@@ -165,7 +156,7 @@ def fit(
         found, grads = derivatives.gradient(now, parts())
         losses.append(found.cpu().numpy())
         lost |= ~torch.isfinite(found)
-        better, overshot = found < lowest, found > (1.0 if exact else NOISE) * lowest
+        better, risen = found < lowest, found / lowest
         lowest = torch.where(better, found, lowest)
         for name, value in now.items():
             best[name][better] = value[better]
@@ -174,7 +165,7 @@ def fit(
         if step == steps or bool(lost.all()):
             break
         if descent is not None and step < adaptation.learned_steps:
-            descent.step(step, now, grads, better, overshot)
+            descent.step(step, now, grads, better, risen)
         else:
             for name, value in now.items():
                 value.grad = grads[name]
@@ -184,24 +175,21 @@ def fit(
 
 
 class _Descent:
-    """Steps with learned rates, and the way back from one that was too long.
-
-    Where the loss rises a task goes back to its best weights and forgets its momentum (O'Donoghue and Candes 2015, the
-    function scheme); where there was none, its rates are halved.
-    """
+    """Steps with learned rates, and the way back from those that were too long."""
 
     def __init__(self, rates: Tensor, adaptation: Adaptation, best: Mapping[str, Tensor]) -> None:
         self.rates, self.adaptation, self.best = rates, adaptation, best
         self.at_best = {name: torch.zeros_like(value) for name, value in best.items()}  # gradients
         self.velocity = {name: torch.zeros_like(value) for name, value in best.items()}
         self.share = torch.ones(len(next(iter(best.values()))), device=next(iter(best.values())).device)
-        self.plain = torch.ones_like(self.share, dtype=torch.bool)  # whether the last step was without momentum
 
     def step(
-        self, step: int, now: Mapping[str, Tensor], grads: Mapping[str, Tensor], better: Tensor, overshot: Tensor
+        self, step: int, now: Mapping[str, Tensor], grads: Mapping[str, Tensor], better: Tensor, risen: Tensor
     ) -> None:
-        self.share[overshot & self.plain] /= 2
-        self.plain = overshot | (step == 0 or not self.adaptation.momentum)
+        """`risen`: each task's loss as a multiple of its lowest before."""
+        overshot = risen > RISE
+        # A step that makes an error -x times what it was, its square x^2 times, would end it at 1 / (1 + x) of its length.
+        self.share[overshot] /= 1 + risen[overshot].sqrt().to(self.share)
         row = self.rates[min(step, len(self.rates) - 1)].tolist()
         for (name, value), rate in zip(now.items(), row, strict=True):
             grad, velocity = grads[name], self.velocity[name]

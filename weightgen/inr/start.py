@@ -16,7 +16,7 @@ from torch import Tensor
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.inr.config import FieldConfig, M, Strict, checked
 from weightgen.inr.field import Field
-from weightgen.inr.fitting import Adaptation, Fitted, Progress, fit, observed, sees_all, stack, stacked
+from weightgen.inr.fitting import Adaptation, Fitted, Progress, fit, observed, stack, stacked
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.models.jsonfile import read_json
@@ -105,7 +105,6 @@ class Start:
             judge=partial(self.kind.score, batch=judged),
             marks=marks,
             progress=progress,
-            exact=sees_all(self.kind, signals[0], points),
         )
 
 
