@@ -188,7 +188,7 @@ class _Descent:
     ) -> None:
         """`risen`: each task's loss as a multiple of its lowest before."""
         overshot = risen > RISE
-        # A step that makes an error -x times what it was, its square x^2 times, would end it at 1 / (1 + x) of its length.
+        # A step that makes an error -x times what it was (its square x^2 times) would end it at 1 / (1 + x) its length.
         self.share[overshot] /= 1 + risen[overshot].sqrt().to(self.share)
         row = self.rates[min(step, len(self.rates) - 1)].tolist()
         for (name, value), rate in zip(now.items(), row, strict=True):
