@@ -19,7 +19,6 @@ from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 
 MANY = 1 << 16  # points of the field that a step evaluates for a signal, where nobody says how many
 LOADED = 1 << 15  # points in memory at a time, over all tasks
-RISE = 1.5  # times its lowest: what a loss may rise to under learned rates, for it often falls all the lower after
 EVALUATED = 1 << 21  # numbers of a layer at a time, over all tasks, where no gradient is kept: more leave the cache
 
 Progress = Callable[[int, int, str], None]
@@ -138,8 +137,8 @@ def fit(
     """Fit T fields, starting from stacked tensors (T, ...), to what `parts` gives at each step.
 
     `rates`: learned inner rates (steps, tensors). `judge` gives the metric (T,) at the steps in `marks`, step 0 is the
-    start itself. A task whose loss is no longer finite stops there; one whose loss rises by half under learned rates,
-    which suit signals like those that were learned from, goes back and on at less than half of them.
+    start itself. A task whose loss is no longer finite stops there; one that learned rates, which suit signals like
+    those that were learned from, leave worse than it began goes back to its best and on at less than half of them.
     """
     derivatives = derivatives_of(field, kind)
     now = {n: v.detach().clone() for n, v in tensors.items()}
@@ -156,7 +155,8 @@ def fit(
         found, grads = derivatives.gradient(now, parts())
         losses.append(found.cpu().numpy())
         lost |= ~torch.isfinite(found)
-        better, risen = found < lowest, found / lowest
+        better = found < lowest
+        risen = torch.where(found > torch.as_tensor(losses[0]).to(found), found / lowest, 1.0)
         lowest = torch.where(better, found, lowest)
         for name, value in now.items():
             best[name][better] = value[better]
@@ -186,8 +186,8 @@ class _Descent:
     def step(
         self, step: int, now: Mapping[str, Tensor], grads: Mapping[str, Tensor], better: Tensor, risen: Tensor
     ) -> None:
-        """`risen`: each task's loss as a multiple of its lowest before."""
-        overshot = risen > RISE
+        """`risen`: each task's loss as a multiple of its lowest, where it is worse than at the start; else 1."""
+        overshot = risen > 1
         # A step that makes an error -x times what it was (its square x^2 times) would end it at 1 / (1 + x) its length.
         self.share[overshot] /= 1 + risen[overshot].sqrt().to(self.share)
         row = self.rates[min(step, len(self.rates) - 1)].tolist()
