@@ -103,7 +103,6 @@ def start_card(recipe: MetalearnRecipe, start: Start, evidence: Mapping[str, Any
     config = start.field.config
     parameters = sum(p.numel() for p in start.field.parameters())
     unit = " dB" if evidence["metric"] in ("PSNR", "SNR") else ""
-    family = recipe.field or start.kind.suited.family
     origin = f"\n- learned from: {printable(recipe.origin, 1000)}" if recipe.origin else ""
     rows = "".join(
         f"| {budget} | {r.steps} | {r.score:.2f}{unit} | {_advice(r.adaptation, r.steps)} |\n"
@@ -129,7 +128,7 @@ tags:
 
 # {name}
 
-A starting point for coordinate networks (`{family}`, {parameters:,} parameters), learned by weightgen
+A starting point for coordinate networks (`{recipe.field or "siren"}`, {parameters:,} parameters), learned by weightgen
 {__version__} with `{recipe.algorithm}` from {recipe.kind} signals: from here a new signal is fitted in a few steps.
 
 - {evidence["metric"]} on {evidence["items"]:,} test signals after {recipe.inner_steps} steps:

@@ -23,7 +23,7 @@ from weightgen.inr.learning import MetaTask, field_of
 from weightgen.inr.search import recommend
 from weightgen.inr.signals import KINDS, make_kind
 from weightgen.inr.signals.files import splits
-from weightgen.inr.signals.kind import Kind, Signal, Suited
+from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.inr.start import Start, save_start
 from weightgen.inr.strainer import Strainer
 from weightgen.interruption import Interrupted
@@ -171,10 +171,10 @@ def make_learner(
 ) -> tuple[torch.nn.Module, MetaTask]:
     """Return the module that the loop trains, and the task that it trains on."""
     sizes = {"inputs": kind.inputs, "outputs": kind.outputs}
-    suited = kind.suited if recipe.field in (None, kind.suited.family) else Suited(str(recipe.field))
-    field = Field(field_config(suited.family, {**sizes, **suited.arguments, **recipe.field_args}), recipe.seed)
-    rate = recipe.inner_rate or suited.rate
-    first = recipe.first_rate or (suited.first_rate if recipe.inner_rate is None else None)
+    suited = kind.suited.arguments if recipe.field is None else {}
+    field = Field(field_config(recipe.field or "siren", {**sizes, **suited, **recipe.field_args}), recipe.seed)
+    rate = recipe.inner_rate or kind.suited.rate
+    first = recipe.first_rate or (kind.suited.first_rate if recipe.inner_rate is None else None)
     if recipe.init != "own":
         redraw(recipe.init, field, kind, signals["train"], recipe.seed)
     steps, points, interpolate = recipe.inner_steps, recipe.points, recipe.algorithm in INTERPOLATED

@@ -22,8 +22,8 @@ class MetalearnRecipe(LoopRecipe):
     signal_args: Arguments = Field({}, description="Conventions of the signals: key=value,... as in channels=1,crop=64")
     field: str | None = Field(
         None,
-        description="Coordinate network: siren, harmonic, finer, gauss, wire, fourier or positional; by default what "
-        "learned best for the kind: harmonic for images, a siren for the others.",
+        description="Coordinate network: siren, harmonic, finer, gauss, wire, fourier or positional; by default a "
+        "siren of the shape that learned best for the kind.",
     )
     field_args: Arguments = Field({}, description="Overrides of the field: key=value,... as in hidden=128,frequency=50")
     init: Literal["own", "vi3nr", "winner"] = Field(

@@ -49,7 +49,7 @@ class Audio(Kind):
     name = "audio"
     metric = Metric("SNR", higher_is_better=True)
     Config = AudioConfig
-    suited = Suited("siren", {"hidden": 256, "hidden_layers": 2, "first_frequency": 3000, "gain": 2}, 1.0, 1e-4)
+    suited = Suited({"hidden": 256, "hidden_layers": 2, "first_frequency": 3000, "gain": 2}, 1.0, 1e-4)
     suffix = ".wav"
     inputs = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,11 +35,11 @@ class Signal:
 
 @dataclass(frozen=True)
 class Suited:
-    """What learns well from a kind of signal, where nobody names a field."""
+    """What learns well from a kind of signal, where nobody says otherwise."""
 
-    family: str = "siren"
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    rate: float = 0.02
+    arguments: Mapping[str, Any]
+    """Of a siren."""
+    rate: float
     """Inner rate."""
     first_rate: float | None = None
     """That of the first layer, where it is another."""
@@ -52,7 +52,7 @@ class Kind(ABC):
     Config: ClassVar[type[Strict]]
     """The conventions: value and coordinate ranges, channels, rates, angles."""
     metric: ClassVar[Metric] = PSNR
-    suited: ClassVar[Suited] = Suited("siren", {"hidden": 256, "hidden_layers": 2})
+    suited: ClassVar[Suited] = Suited({"hidden": 256, "hidden_layers": 2}, 0.02)
     suffix: ClassVar[str]
     """Of the files that `save` writes when nothing else is asked for."""
     coordinates: Coordinates = Coordinates()

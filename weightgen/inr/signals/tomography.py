@@ -50,7 +50,7 @@ class Tomography(Kind):
 
     name = "ct"
     Config = TomographyConfig
-    suited = Suited("siren", {"hidden": 256, "hidden_layers": 2, "offset": 0.2}, 0.01)
+    suited = Suited({"hidden": 256, "hidden_layers": 2, "offset": 0.2}, 0.01)
     suffix = ".png"
     inputs = 2
     outputs = 1
