@@ -18,6 +18,7 @@ SHIPPED = Path(__file__).parent.parent / "checkpoints"
 STARTS = [f.parent for f in sorted(SHIPPED.glob(f"*/{CONFIG}")) if "weightgen-inr-start" in f.read_text()]
 LICENCES = {
     "photos": "CC BY-SA 4.0",
+    "photos-deep": "CC BY-SA 4.0",
     "ct-slices": "CC BY-SA 4.0",
     "digits-spoken": "CC BY-SA 4.0",
     "shapes": "zlib licence",
