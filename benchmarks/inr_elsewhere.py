@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from inr_races import SEEDS, SETTINGS, TUNING, Look, curve, paired, recommended
+from inr_races import SEEDS, TUNING, Look, chosen_of, curve, paired, recommended, settings
 from PIL import Image
 
 from weightgen.compare.entries import make_start, parse_entry
@@ -50,8 +50,7 @@ def main() -> None:
         found = signals_in(splits(folder).get("test", folder))
         tune, test = found[: words.tune], found[words.tune :][: words.signals]
         plain = [make_start(parse_entry("random"), first, tune, seed) for seed in (*range(SEEDS), TUNING)]
-        curves = np.stack([np.mean([curve(plain[-1], s, a, MARKS, Look(8192))[0] for s in tune], 0) for a in SETTINGS])
-        best = [SETTINGS[int(np.argmax(curves[:, i + 1]))] for i in range(len(MARKS))]
+        best = chosen_of(plain[-1], settings(plain[-1]), tune, MARKS, Look(8192))
         base = np.array(
             [
                 [curve(plain[i % SEEDS], s, how, [mark], Look(0))[0][-1] for i, s in enumerate(test)]

@@ -5,7 +5,7 @@
 The recipe beside the start says which signals it was not learned from: those that its settings were chosen on choose
 here as well, those of the end are fitted. Learned starts are fitted as they recommend themselves; for every other start
 and every budget the best of eight settings (Adam, SGD) is taken, and marks below a budget are read along its fit. A
-learned start named with --tuned gets eight settings, too.
+learned start named with --tuned is given settings, too: its own rates at three scales, and Adam after them.
 Signal i is fitted from seed i mod 3 of what is random in a start, and every signal by all starts, so that differences
 are between equals. Finished starts are kept in OUT.
 """
@@ -36,10 +36,7 @@ from weightgen.preparation import environment
 from weightgen.recipe import MetalearnRecipe, load_recipe
 
 MARKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-SETTINGS = (
-    *(Adaptation(rate=r) for r in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
-    *(Adaptation(optimizer="sgd", rate=r) for r in (0.1, 1.0, 3.0)),
-)
+ADAM, SGD = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), (0.01, 0.1, 1.0)  # rates that settings are chosen from, if not told
 SEEDS, TUNING = 3, 1000  # seeds of what is fitted, and one of what settings are chosen with
 DRAWS = 10_000  # of the bootstrap
 
@@ -78,6 +75,8 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, nargs="+", default=MARKS, help="steps that settings are chosen for")
     parser.add_argument("--signals", type=int, default=20)
     parser.add_argument("--tune", type=int, default=4)
+    parser.add_argument("--adam", type=float, nargs="+", default=ADAM, help="rates of Adam to choose from")
+    parser.add_argument("--sgd", type=float, nargs="*", default=SGD, help="rates of SGD to choose from")
     parser.add_argument("--points", type=int, default=0, help="observations that a step of a fit looks at; 0: all")
     parser.add_argument("--tune-points", type=int, default=0, help="the same, where settings are chosen")
     parser.add_argument("--judged", type=int, help="random points that a fit is judged on, the same for all starts")
@@ -95,7 +94,14 @@ def main() -> None:
             began = time.process_time()
             budgets = sorted({b for b in words.budgets if b < marks[-1]} | {marks[-1]})
             told = entry.text not in words.tuned
-            best = settings_of(entry, model, tune, budgets, Look(words.tune_points, 8192), as_recommended=told)
+            start, look = make_start(entry, model, tune, TUNING), Look(words.tune_points, 8192)
+            if told and start.recommended:
+                best = {b: recommended(start, b) for b in budgets}
+            else:
+                ways = settings(start, words.adam, words.sgd)
+                best = {
+                    b: (b, way) for b, way in zip(budgets, chosen_of(start, ways, tune, budgets, look), strict=True)
+                }
             chosen = {m: in_budget(m, best) for m in marks}
             scores, losses = fits(entry, model, tune, test, chosen, Look(words.points, words.judged))
             seconds = time.process_time() - began
@@ -114,23 +120,20 @@ def signals_of(directory: Path, model: Start, data: str) -> tuple[list[Signal], 
     return signals["tune"], [model.kind.standard(s) for s in signals["test"]]
 
 
-def settings_of(
-    entry: Entry, model: Start, tune: Sequence[Signal], budgets: Sequence[int], look: Look, *, as_recommended: bool
-) -> dict[int, tuple[int, Adaptation]]:
-    """Return for each budget how many steps to make, and how: what scored best on the signals to choose on."""
-    start = make_start(entry, model, tune, TUNING)
-    if as_recommended and start.recommended:
-        return {b: recommended(start, b) for b in budgets}
-    ways = SETTINGS if start.rates is None else with_rates(start.inner_steps)
-    curves = np.stack([np.mean([curve(start, s, a, budgets, look)[0] for s in tune], 0) for a in ways])
-    return {b: (b, ways[int(np.argmax(curves[:, i + 1]))]) for i, b in enumerate(budgets)}
-
-
-def with_rates(steps: int) -> tuple[Adaptation, ...]:
-    """Return eight settings for a start with rates learned for so many steps: these alone, Adam after them, Adam."""
+def settings(start: Start, adam: Sequence[float] = ADAM, sgd: Sequence[float] = SGD) -> list[Adaptation]:
+    """Return the settings to choose from; learned rates alone at three scales, and with Adam after them."""
+    if start.rates is None:
+        return [*(Adaptation(rate=r) for r in adam), *(Adaptation(optimizer="sgd", rate=r) for r in sgd)]
     alone = (Adaptation(learned_steps=EVERY, scale=s) for s in (0.5, 1.0, 2.0))
-    after = (Adaptation(learned_steps=steps, rate=r) for r in (3e-4, 1e-3, 3e-3))
-    return (*alone, *after, *(Adaptation(rate=r) for r in (1e-3, 3e-3)))
+    return [*alone, *(Adaptation(learned_steps=start.inner_steps, rate=r) for r in adam)]
+
+
+def chosen_of(
+    start: Start, ways: Sequence[Adaptation], tune: Sequence[Signal], budgets: Sequence[int], look: Look
+) -> list[Adaptation]:
+    """Return for each budget the setting that scored best on the signals to choose on."""
+    curves = np.stack([np.mean([curve(start, s, a, budgets, look)[0] for s in tune], 0) for a in ways])
+    return [ways[int(i)] for i in np.argmax(curves[:, 1:], 0)]
 
 
 def in_budget(mark: int, best: dict[int, tuple[int, Adaptation]]) -> tuple[int, Adaptation]:

@@ -156,7 +156,6 @@ def fit(
         losses.append(found.cpu().numpy())
         lost |= ~torch.isfinite(found)
         better = found < lowest
-        risen = torch.where(found > torch.as_tensor(losses[0]).to(found), found / lowest, 1.0)
         lowest = torch.where(better, found, lowest)
         for name, value in now.items():
             best[name][better] = value[better]
@@ -165,7 +164,7 @@ def fit(
         if step == steps or bool(lost.all()):
             break
         if descent is not None and step < adaptation.learned_steps:
-            descent.step(step, now, grads, better, risen)
+            descent.step(step, now, grads, found)
         else:
             for name, value in now.items():
                 value.grad = grads[name]
@@ -181,15 +180,18 @@ class _Descent:
         self.rates, self.adaptation, self.best = rates, adaptation, best
         self.at_best = {name: torch.zeros_like(value) for name, value in best.items()}  # gradients
         self.velocity = {name: torch.zeros_like(value) for name, value in best.items()}
-        self.share = torch.ones(len(next(iter(best.values()))), device=next(iter(best.values())).device)
+        first = next(iter(best.values()))
+        self.begun = self.lowest = torch.full((len(first),), torch.inf, device=first.device)  # losses (T,)
+        self.share = torch.ones_like(self.lowest)
 
-    def step(
-        self, step: int, now: Mapping[str, Tensor], grads: Mapping[str, Tensor], better: Tensor, risen: Tensor
-    ) -> None:
-        """`risen`: each task's loss as a multiple of its lowest, where it is worse than at the start; else 1."""
-        overshot = risen > 1
+    def step(self, step: int, now: Mapping[str, Tensor], grads: Mapping[str, Tensor], losses: Tensor) -> None:
+        """Change `now`, whose losses (T,) and gradients these are."""
+        if step == 0:
+            self.begun = losses
+        better, overshot = losses < self.lowest, losses > self.begun
         # A step that makes an error -x times what it was (its square x^2 times) would end it at 1 / (1 + x) its length.
-        self.share[overshot] /= 1 + risen[overshot].sqrt().to(self.share)
+        self.share[overshot] /= 1 + (losses / self.lowest)[overshot].sqrt().to(self.share)
+        self.lowest = torch.where(better, losses, self.lowest)
         row = self.rates[min(step, len(self.rates) - 1)].tolist()
         for (name, value), rate in zip(now.items(), row, strict=True):
             grad, velocity = grads[name], self.velocity[name]

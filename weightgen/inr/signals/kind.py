@@ -104,9 +104,10 @@ class Kind(ABC):
         return None
 
     def coverage(self, signal: Signal) -> float:
-        """Return which share of the coordinates' cube a signal lies in, of those that learning saw.
+        """Return the area that a signal covers of [-1, 1]^inputs, as a fraction of what the learning signals covered.
 
-        A step of descent on a mean over a part of it changes the field there by so much more.
+        A loss is a mean over the signal: the smaller its area, the further a step at one rate moves the field
+        there.
         """
         return 1.0
 
