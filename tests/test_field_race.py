@@ -15,7 +15,11 @@ from PIL import Image
 from tests.conftest import Command
 from tests.small_start import made, write
 from weightgen.compare.entries import make_start, parse_entry
+from weightgen.errors import UsageError
+from weightgen.inr.controls import centred
 from weightgen.inr.fitting import evaluator, stacked
+from weightgen.inr.signals import make_kind
+from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import load_start
 
 __all__ = ["made"]
@@ -96,6 +100,17 @@ def test_controls(made: Path) -> None:
         float((evaluator(s.field, stacked(s.field, 1))(look)[0] - average).square().mean()) for s in (random, mean)
     )
     assert near < far / 10
+
+
+def test_spectra_are_of_what_lies_on_a_grid() -> None:
+    pixels = torch.randint(256, (16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    slices, pictures = make_kind("ct", {"size": 16}), make_kind("image", {"channels": 1, "crop": None})
+    found = centred(slices, Signal("slice", pixels))
+    assert found.shape == (16, 16, 1)
+    assert torch.equal(found, centred(pictures, Signal("picture", pixels.unsqueeze(-1))))
+    assert torch.allclose(found[..., 0], pixels / 127.5 - 1, atol=1e-6)
+    with pytest.raises(UsageError, match="images, slices and sounds, not of shape"):
+        centred(make_kind("shape", {}), Signal("mesh", None))
 
 
 def test_random_weights_of_any_family(made: Path) -> None:

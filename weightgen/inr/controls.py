@@ -32,12 +32,12 @@ def redraw(by: Literal["vi3nr", "winner"], field: Field, kind: Kind, signals: Se
 
 
 def centred(kind: Kind, signal: Signal) -> Tensor:
-    """Return an image's or sound's samples on their grid, in [-1, 1], as WINNER takes its spectra."""
-    if kind.name not in ("image", "audio"):
-        raise UsageError(f"winner knows the spectra of images and sounds, not of {kind.name} signals")
+    """Return a picture's, slice's or sound's samples on their grid, in [-1, 1], as WINNER takes its spectra."""
+    if kind.name not in ("image", "ct", "audio"):
+        raise UsageError(f"winner knows the spectra of images, slices and sounds, not of {kind.name} signals")
     standard = kind.standard(signal)
-    values = kind.observe(standard)["values"].reshape(*kind.shape(standard), kind.outputs)
-    return values * 2 - 1 if kind.name == "image" else values
+    picture = kind.itself(standard)
+    return kind.observe(standard)["values"] if picture is None else torch.as_tensor(picture) * 2 - 1
 
 
 def shuffle(field: Field, learned: Field, seed: int) -> None:
