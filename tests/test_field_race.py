@@ -16,7 +16,9 @@ from tests.conftest import Command
 from tests.small_start import made, write
 from weightgen.compare.entries import make_start, parse_entry
 from weightgen.errors import UsageError
-from weightgen.inr.controls import centred
+from weightgen.inr.config import FieldConfig
+from weightgen.inr.controls import average, centred
+from weightgen.inr.field import Field
 from weightgen.inr.fitting import evaluator, stacked
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.kind import Signal
@@ -111,6 +113,22 @@ def test_spectra_are_of_what_lies_on_a_grid() -> None:
     assert torch.allclose(found[..., 0], pixels / 127.5 - 1, atol=1e-6)
     with pytest.raises(UsageError, match="images, slices and sounds, not of shape"):
         centred(make_kind("shape", {}), Signal("mesh", None))
+
+
+def test_a_mean_is_fitted_to_as_many_points_whatever_an_observation_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ray is a mean over many points: as many rays as pixels would take a hundred times as long."""
+    monkeypatch.setattr("weightgen.inr.controls.FITTED", 1)
+    slices = make_kind("ct", {"size": 16, "samples": 32})
+    observe, seen = slices.observe, []
+
+    def watched(signal: Signal, which: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        seen.append(observe(signal, which, generator)["coordinates"].shape)
+        return observe(signal, which, generator)
+
+    monkeypatch.setattr(slices, "observe", watched)
+    signal = Signal("slice", torch.zeros(16, 16, dtype=torch.uint8))
+    average(Field(FieldConfig(hidden=4, hidden_layers=1, outputs=1)), slices, [signal], 0)
+    assert set(seen) == {(4096 // 32, 32, 2)}
 
 
 def test_random_weights_of_any_family(made: Path) -> None:

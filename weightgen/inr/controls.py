@@ -18,7 +18,7 @@ from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.inr.start import Start
 
 FITTED = 300  # steps that make a mean or a matched start
-POINTS = 4096
+POINTS = 4096  # of the field, a step
 RATE = 1e-3
 
 
@@ -54,7 +54,7 @@ def average(field: Field, kind: Kind, signals: Sequence[Signal], seed: int) -> N
 
     def parts() -> Parts:
         signal = kind.standard(signals[int(torch.randint(len(signals), (), generator=generator))])
-        which = torch.randint(kind.count(signal), (POINTS,), generator=generator)
+        which = _some(kind, signal, generator)
         return [(stack([kind.observe(signal, which, generator)]), 1.0)]
 
     _fit(field, kind, parts)
@@ -67,11 +67,17 @@ def imitate(field: Field, learned: Start, signals: Sequence[Signal], seed: int) 
 
     def parts() -> Parts:
         signal = kind.standard(signals[0])
-        which = torch.randint(kind.count(signal), (POINTS,), generator=generator)
+        which = _some(kind, signal, generator)
         look = stack([kind.observe(signal, which, generator)])
         return [({**look, "values": kind.predict(shown, look)}, 1.0)]
 
     _fit(field, kind, parts)
+
+
+def _some(kind: Kind, signal: Signal, generator: torch.Generator) -> Tensor:
+    """Return random observations, as many as ask for so many points of the field."""
+    count = kind.count(signal)
+    return torch.randint(count, (max(1, POINTS * count // kind.points(signal)),), generator=generator)
 
 
 def _fit(field: Field, kind: Kind, parts: Callable[[], Parts]) -> None:
