@@ -15,14 +15,17 @@ from PIL import Image
 from tests.conftest import Command
 from tests.small_start import made, write
 from weightgen.compare.entries import make_start, parse_entry
+from weightgen.compare.field_jobs import set_up
 from weightgen.errors import UsageError
 from weightgen.inr.config import FieldConfig
 from weightgen.inr.controls import average, centred
 from weightgen.inr.field import Field
 from weightgen.inr.fitting import evaluator, stacked
 from weightgen.inr.signals import make_kind
+from weightgen.inr.signals.division import divided
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import load_start
+from weightgen.recipe import CompareRecipe
 
 __all__ = ["made"]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,6 +68,21 @@ def test_starts_race_on_held_out_signals(
     assert command(*race(*STARTS)).code == 0  # nothing is made twice
     assert {f: f.stat().st_mtime_ns for f in (tmp_path / "race" / "runs").rglob("*.npy")} == before
     command(*race("start", "random")).refused(2, "holds another race")
+
+
+def test_of_what_a_start_was_learned_from_only_the_held_out_race(made: Path, tmp_path: Path) -> None:
+    def names(data: str) -> tuple[set[str], set[str]]:
+        recipe = CompareRecipe(task="fit", data=data, start=[str(made / "start"), "random"])
+        setup = set_up(recipe)
+        return {s.name for s in setup.tune}, {s.name for s in setup.test}
+
+    order, test = divided(load_start(made / "start").kind, str(made / "pictures"))
+    tuned, raced = names(str(made / "pictures"))
+    assert raced == {s.name for s in test} == {s.name for s in test} - {s.name for s in order}
+    assert not tuned & raced
+    write(tmp_path / "new", range(50, 56))
+    tuned, raced = names(str(tmp_path / "new"))  # all of what it has not seen
+    assert len(tuned | raced) == 6
 
 
 def test_fits_of_a_seed_repeat(made: Path, command: Command, tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.conftest import Command
 from tests.small_start import blobs, here, made, pixels, write
+from weightgen.inr.signals import make_kind
+from weightgen.inr.signals.division import divided
 
 __all__ = ["here", "made"]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -114,3 +119,45 @@ def test_python_does_what_the_command_line_does(here: Path, monkeypatch: pytest.
     weightgen.run_recipe(recipe, here / "again")
     ours, theirs = ((here / d / "model.safetensors").read_bytes() for d in ("again", "start"))
     assert ours == theirs
+
+
+def test_a_drawing_that_fails_does_not_lose_the_fit(command: Command, here: Path) -> None:
+    fit = ("fit", "start", "pictures/p1.png", "--out", "one", "--curve", "tables/curve.csv")
+    outcome = command(*fit, "--render", "one.unknown")
+    assert outcome.code == 2
+    assert "one.unknown: cannot be written" in outcome.err
+    assert command("render", "one", "--out", "one.png").code == 0
+    assert (here / "tables" / "curve.csv").is_file()
+
+
+def test_what_it_says_to_type_next_works(command: Command, here: Path) -> None:
+    write(here / "two of them", range(60, 62))
+    for words in (("--out", "stacked fits"), ("--out", "parts", "--separate")):
+        said = command("fit", "start", "two of them", *words).out
+        line = next(line for line in said.splitlines() if line.startswith("draw:"))
+        assert command(*shlex.split(line)[2:]).code == 0
+        (here / "drawn.png").unlink()
+
+
+def test_places_to_write_to_are_checked(command: Command, here: Path) -> None:
+    before = (here / "start" / "config.json").read_bytes()
+    command("fit", "start", "pictures/p1.png", "--out", "start", "--force").refused(2, "is the start itself")
+    assert (here / "start" / "config.json").read_bytes() == before
+    os.mkfifo(here / "pipe")
+    command("fit", "start", "pictures/p1.png", "--curve", "pipe").refused(2, "no regular file")
+    assert (here / "pipe").is_fifo()
+    assert command("fit", "start", "pictures/p1.png", "--out", "one").code == 0
+    for size in ("0", "-5", "20000"):
+        assert command("render", "one", "--out", "one.png", "--size", size).code == 2
+    changed = ("fit", "start", "pictures/p1.png", "--signal-args", "channels=4", "--out", "two")
+    command(*changed).refused(2, "signals of 4 values at 2 coordinates, the start is for 3 at 2")
+
+
+def test_folders_of_a_zip_say_what_they_are_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    write(tmp_path / "set" / "train", range(3))
+    write(tmp_path / "set" / "test", range(3, 5))
+    file = shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "set")
+    order, test = divided(make_kind("image", {"crop": 12}), file)
+    assert sorted(s.name for s in order) == ["p0", "p1", "p2"]
+    assert sorted(s.name for s in test) == ["p3", "p4"]

@@ -111,7 +111,13 @@ def hold(directory: Path, patience: float = 0.0) -> Iterator[None]:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all; raises InputError where the disk is full."""
+    """Write a file that is there whole or not at all.
+
+    Raises UsageError where something else than a file has its name (a device would be replaced), InputError where the
+    disk is full.
+    """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{printable(str(path))}: exists and is no regular file. Choose another name.")
     partial = _sibling(path, PARTIAL)
     try:
         with open(partial, "xb") as file:

@@ -52,6 +52,8 @@ def fit_signals(recipe: FitRecipe, *, force: bool = False, progress: Progress | 
         raise UsageError("fit what? weightgen fit START SIGNAL")
     out = Path(recipe.out) if recipe.out else None
     if out is not None:
+        if out.resolve() == Path(recipe.start).expanduser().resolve():
+            raise UsageError(f"--out {printable(str(out))}: is the start itself. Choose another directory.")
         check_target(out.resolve(), force)
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     start = _with_conventions(load_start(Path(recipe.start).expanduser()), recipe.signal_args)
@@ -71,10 +73,11 @@ def fit_signals(recipe: FitRecipe, *, force: bool = False, progress: Progress | 
     found = joined(fits)
     steps = set.intersection(*(set(c) for c in curves))  # what diverged has fewer
     curve = {step: np.concatenate([c[step] for c in curves]) for step in sorted(steps)}
-    written = [*_draw(recipe, found), *_tabulate(recipe, found, curve)]
-    if out is not None:
+    written = []
+    if out is not None:  # first: a drawing that fails is made again from it
         _publish(recipe, found, out, force)
         written.append(f"{recipe.out}/")
+    written += [*_tabulate(recipe, found, curve), *_draw(recipe, found)]
     remarks = [f"{printable(s.name)}: {told}" for s in signals if (told := start.kind.remark(s))]
     return Made(found, start.kind.metric.name, curve, adaptation, diverged, remarks, written)
 
@@ -93,7 +96,13 @@ def adaptation_of(recipe: FitRecipe, start: Start) -> Adaptation:
 def _with_conventions(start: Start, changed: Mapping[str, Any]) -> Start:
     """Return a start whose signals are read by other conventions: fewer views, another crop."""
     conventions = {**start.kind.config.model_dump(mode="json"), **changed}
-    return replace(start, kind=make_kind(start.kind.name, conventions)) if changed else start
+    kind = make_kind(start.kind.name, conventions)
+    if (kind.inputs, kind.outputs) != (start.kind.inputs, start.kind.outputs):
+        raise UsageError(
+            f"--signal-args: signals of {kind.outputs} values at {kind.inputs} coordinates, "
+            f"the start is for {start.kind.outputs} at {start.kind.inputs}"
+        )
+    return replace(start, kind=kind) if changed else start
 
 
 def part_of(progress: Progress | None, number: int, total: int) -> Progress | None:
@@ -183,6 +192,7 @@ def _tabulate(recipe: FitRecipe, fits: Fits, curve: dict[int, np.ndarray]) -> li
     table.writerow(["signal", "step", fits.kind.metric.name])
     for i, signal in enumerate(fits.signals):
         table.writerows([printable(signal.name), step, f"{values[i]:.4f}"] for step, values in sorted(curve.items()))
+    Path(recipe.curve).parent.mkdir(parents=True, exist_ok=True)
     write_file(Path(recipe.curve), text.getvalue().encode())
     return [recipe.curve]
 

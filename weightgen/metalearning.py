@@ -22,6 +22,7 @@ from weightgen.inr.learner import Gradient, Inner, MetaLearner
 from weightgen.inr.learning import MetaTask, field_of
 from weightgen.inr.search import recommend
 from weightgen.inr.signals import KINDS, make_kind
+from weightgen.inr.signals.division import divided
 from weightgen.inr.signals.files import splits
 from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.inr.start import Start, save_start
@@ -37,7 +38,6 @@ from weightgen.training import Progress, end, is_main_process, train
 
 MARKS = 10
 LOWER = "Try a lower --lr or --inner-rate."
-HELD_OUT = 0.1  # of the signals, for the end, where no folder is named for it
 INTERPOLATED = ("reptile-interpolation", "tinyreptile")
 GRADIENTS: dict[str, Gradient] = {"maml": "maml", "fomaml": "fomaml"}
 """Algorithms whose outer gradient is one; the others, STRAINER apart, follow Reptile's displacement."""
@@ -152,17 +152,13 @@ def load_signals(recipe: MetalearnRecipe, kind: Kind) -> dict[Split, list[Signal
 
     Folders named train and validation or test are taken as such; else a tenth is held out for the end.
     """
-    folders = splits(recipe.data)
-    found = kind.load(folders.get("train", recipe.data))
-    order = [found[i] for i in np.random.default_rng(0).permutation(len(found))]
-    if "test" in folders:
-        test = kind.load(folders["test"])
-    else:
-        count = max(1, round(HELD_OUT * len(order)))
-        test, order = order[:count], order[count:]
+    order, test = divided(kind, recipe.data)
     tune = min(recipe.tune, max(1, len(order) // 5))
     if len(order) <= tune:
-        raise InputError(f"{printable(recipe.data)}: expected at least 3 signals to learn from, found {len(found)}")
+        raise InputError(
+            f"{printable(recipe.data)}: expected at least 3 signals to learn from, found {len(order)} beside the "
+            f"{len(test)} held out"
+        )
     return {"train": order[tune:], "tune": order[:tune], "validation": order[:tune], "test": test}
 
 

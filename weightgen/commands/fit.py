@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from weightgen.commands.options import Force, Json, PrintRecipe, Quiet, show_recipe
 from weightgen.console import Console, table
@@ -46,7 +47,7 @@ def carry_out_fits(recipe: FitRecipe, console: Console, force: bool) -> int:
     """Fit, write what was asked for, and say how well it went and what to type next. Exits 1 where a fit diverged."""
     import numpy as np
 
-    from weightgen.fit_signals import fit_signals
+    from weightgen.fit_signals import fit_signals, unique
 
     with console.progress("fitting") as progress:
         made = fit_signals(recipe, force=force, progress=progress)
@@ -60,7 +61,11 @@ def carry_out_fits(recipe: FitRecipe, console: Console, force: bool) -> int:
         lines.append(f"mean of {len(rows)}: {first.mean():.2f} -> {last.mean():.2f}")
     lines += [f"wrote {name}" for name in made.written]
     if recipe.out is not None:
-        lines.append(f"draw:   weightgen render {recipe.out} --out drawn{made.fits.kind.suffix}")
+        which = shlex.quote(recipe.out)
+        if len(rows) > 1:
+            name = made.fits.signals[0].name
+            which += f"/{unique([name])[0]}" if recipe.separate else f" --name {shlex.quote(name)}"
+        lines.append(f"draw:   weightgen render {which} --out drawn{made.fits.kind.suffix}")
     elif not made.written:
         lines.append("Nothing was kept: add --render FILE, --curve FILE or --out DIR.")
     data = {
@@ -86,7 +91,7 @@ def render(
     *,
     out: Path,
     name: str | None = None,
-    size: int | None = None,
+    size: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=1 << 14))] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:

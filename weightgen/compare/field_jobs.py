@@ -15,15 +15,16 @@ from weightgen.checkpoint import hold, publish
 from weightgen.compare.entries import Entry, make_start, parse_entry
 from weightgen.compare.jobs import PATIENCE, TUNING, finished, job_directory
 from weightgen.compare.runs import Run
-from weightgen.errors import InputError, UsageError, printable
+from weightgen.errors import InputError, UsageError, WeightgenError, printable
 from weightgen.inr.fitting import evaluator
 from weightgen.inr.search import recommend
+from weightgen.inr.signals.division import divided
 from weightgen.inr.signals.files import splits
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Recommended, Start, load_start
 from weightgen.models.jsonfile import read_json
 from weightgen.preparation import set_threads
-from weightgen.recipe import CompareRecipe
+from weightgen.recipe import CompareRecipe, MetalearnRecipe, load_recipe
 from weightgen.starts import refuse_same_names
 
 BUDGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -77,12 +78,26 @@ def _set_up(text: str) -> FieldSetup:
                 f"{printable(entry.text)} is for {start.kind.name} signals of {start.kind.outputs} values, "
                 f"{printable(learned[0].text)} for {starts[0].kind.name} signals of {starts[0].kind.outputs}"
             )
-    tune, test = _signals(recipe.data, starts[0])
+    known = any(_learned_from(Path(e.directory).expanduser(), recipe.data) for e in learned)
+    tune, test = _signals(recipe.data, starts[0], known)
     budgets = tuple(sorted({b for b in BUDGETS if b < recipe.steps} | {recipe.steps}))
     return FieldSetup(entries, starts[0], tune, test, budgets)
 
 
-def _signals(data: str, model: Start) -> tuple[list[Signal], list[Signal]]:
+def _learned_from(start: Path, data: str) -> bool:
+    """Return whether a start was learned from data of this name: of such, only what it held out may be raced on."""
+    try:
+        recipe = load_recipe(start / "recipe.yaml")
+    except WeightgenError:  # gone, or another version's
+        return False
+    return isinstance(recipe, MetalearnRecipe) and Path(recipe.data).name == Path(data).name
+
+
+def _signals(data: str, model: Start, known: bool) -> tuple[list[Signal], list[Signal]]:
+    """Return signals to choose settings by, and those to race on; of a `known` set the same are held out again."""
+    if known:
+        order, test = divided(model.kind, data)
+        return order[:TUNED], [model.kind.standard(s) for s in test]
     folders = splits(data)
     found = model.kind.load(folders.get("train", data))
     order = [found[i] for i in np.random.default_rng(0).permutation(len(found))]

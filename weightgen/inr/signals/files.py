@@ -44,8 +44,10 @@ def find_files(data: str, suffixes: tuple[str, ...], what: str) -> list[Path]:
 
 
 def splits(data: str) -> dict[str, str]:
-    """Return the folders to learn from and to report on, where a folder's own folders are named so; else nothing."""
+    """Return the folders to learn from and to report on, where folders inside are named so; else nothing."""
     path = Path(data).expanduser()
+    if path.is_file() and path.suffix.lower() == ".zip":
+        path = unpacked(path)
     if not path.is_dir():
         return {}
     found = {
