@@ -162,6 +162,9 @@ def test_what_cannot_race_is_refused(made: Path, command: Command, tmp_path: Pat
     (tmp_path / "start").symlink_to(made / "start")
     write(tmp_path / "new", range(50, 54))
     command(*race("start", "vi3nr")).refused(2, "add --start random")
+    command("compare", "--task", "fit", "--start", "start", "--start", "random", "--out", "race").refused(
+        2, "--task fit needs --data"
+    )
     command(*race("random", "vi3nr")).refused(2, "name a directory of weightgen metalearn")
     command(*race("start", "random", "ramdom")).refused(2, "Did you mean 'random'")
     command(*race("start", "start", "random")).refused(2, "two starts are called 'start'")

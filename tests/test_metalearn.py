@@ -186,6 +186,10 @@ def test_learning_that_ends_nowhere_is_not_published(command: Command, here: Pat
     assert not (here / "other").exists()
 
 
+def test_a_budget_has_a_step(command: Command, here: Path) -> None:
+    command("metalearn", "pictures", "--budget", "0", "--out", "none").refused(2, "--budget")
+
+
 def test_two_processes_learn_what_one_learns(here: Path) -> None:
     """Tasks are spread over processes: the mean of their meta-gradients is that of all."""
     sizes = ("--field-args", "hidden=24,hidden_layers=2", "--batch-size", "4")

@@ -56,6 +56,8 @@ def race_fields(recipe: CompareRecipe, out: Path, progress: Progress | None = No
     then each seed fits every test signal. A mark of the curve is what its budget reaches with its own settings.
     """
     _refuse_unheeded(recipe)
+    if recipe.data == "digits" and not Path(recipe.data).exists():  # what other tasks take where nothing is said
+        raise UsageError("--task fit needs --data: a folder, a zip or a file of the starts' kind of signals")
     recipe = recipe.model_copy(update={"out": None, "threads": recipe.threads or 1})
     refuse_other_race(recipe, out)
     setup = set_up(recipe)

@@ -54,7 +54,7 @@ class MetalearnRecipe(LoopRecipe):
     tune: int = Field(8, ge=1, description="Training signals held out to watch the learning and to choose rates.")
     trials: int = Field(12, ge=0, description="Test-time settings tried for each budget; 0: recommend nothing.")
     origin: str | None = Field(None, description="Where the signals come from, and their licence, for the model card.")
-    budget: Annotated[list[int], Parameter(negative=())] = Field(
+    budget: Annotated[list[Annotated[int, Field(ge=1)]], Parameter(negative=())] = Field(
         [1, 2, 5, 10, 50, 200], description="A number of steps to recommend settings for, once for each."
     )
 

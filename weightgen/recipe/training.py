@@ -97,7 +97,8 @@ class CompareRecipe(TrainingRecipe):
     start: Annotated[list[str], Parameter(negative=())] = Field(
         min_length=2,
         description="A start, once for each: [NAME=]DIRECTORY, an initialiser (he-normal, orthogonal, ...), random, "
-        "shuffled:DIR, stats:DIR, perturbed:SCALE:DIR or scratch-flops[:DIR].",
+        "shuffled:DIR, stats:DIR, perturbed:SCALE:DIR or scratch-flops[:DIR]. For --task fit: DIRECTORY, "
+        "random[:FIELD], vi3nr, winner, mean, matched:DIR or shuffled:DIR.",
     )
     seeds: int = Field(3, ge=1, description="Runs of each start; run k adds k to every seed.")
     lr: float = Field(1e-3, gt=0, description="First learning rate tried.")
