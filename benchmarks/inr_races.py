@@ -4,7 +4,7 @@
 
 The recipe beside the start says which signals it was not learned from: those that its settings were chosen on choose
 here as well, those of the end are fitted. Learned starts are fitted as they recommend themselves; for every other start
-and every budget the best of eight settings (Adam, SGD) is taken, and marks below a budget are read along its fit. A
+and every budget the best of some settings (Adam, SGD) is taken, and marks below a budget are read along its fit. A
 learned start named with --tuned is given settings, too: its own rates at three scales, and Adam after them.
 Signal i is fitted from seed i mod 3 of what is random in a start, and every signal by all starts, so that differences
 are between equals. Finished starts are kept in OUT.

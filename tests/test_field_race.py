@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import Command
-from tests.small_start import made, write
+from tests.small_start import here, made, write
 from weightgen.compare.entries import make_start, parse_entry
 from weightgen.compare.field_jobs import set_up
 from weightgen.errors import UsageError
@@ -27,7 +27,7 @@ from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import load_start
 from weightgen.recipe import CompareRecipe
 
-__all__ = ["made"]
+__all__ = ["here", "made"]
 pytestmark = pytest.mark.usefixtures("one_thread")
 STARTS = ("start", "random", "vi3nr", "winner", "mean", "shuffled:start", "matched:start")
 
@@ -83,6 +83,32 @@ def test_of_what_a_start_was_learned_from_only_the_held_out_race(made: Path, tmp
     write(tmp_path / "new", range(50, 56))
     tuned, raced = names(str(tmp_path / "new"))  # all of what it has not seen
     assert len(tuned | raced) == 6
+    write(tmp_path / "pictures", range(50, 56))
+    tuned, raced = names(str(tmp_path / "pictures"))  # others of that name
+    assert len(tuned | raced) == 6
+
+
+def learned_from(start: Path, data: str) -> None:
+    lines = (start / "recipe.yaml").read_text().splitlines()
+    text = "\n".join(f"data: {data}" if line.startswith("data:") else line for line in lines)
+    (start / "recipe.yaml").write_text(text + "\n")
+
+
+def test_data_that_is_gone_is_known_by_its_name(here: Path) -> None:
+    recipe = CompareRecipe(task="fit", data=str(here / "pictures"), start=[str(here / "start"), "random"])
+    learned_from(here / "start", "elsewhere/pictures")
+    assert len(set_up(recipe).test) == 1  # a tenth of twelve
+    (here / "start" / "recipe.yaml").unlink()
+    again = recipe.model_copy(update={"steps": 9})  # what was set up is remembered
+    assert len(set_up(again).test) == 6
+
+
+def test_of_a_single_signal_nothing_is_left_to_choose_by(here: Path, command: Command) -> None:
+    (here / "new").mkdir()
+    (here / "pictures" / "p1.png").rename(here / "new" / "p1.png")
+    command(*race("start", "random")).refused(3, "at least 2")
+    learned_from(here / "start", "new")
+    command(*race("start", "random")).refused(3, "at least 2")
 
 
 def test_fits_of_a_seed_repeat(made: Path, command: Command, tmp_path: Path) -> None:

@@ -157,7 +157,11 @@ def test_folders_of_a_zip_say_what_they_are_for(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     write(tmp_path / "set" / "train", range(3))
     write(tmp_path / "set" / "test", range(3, 5))
-    file = shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "set")
-    order, test = divided(make_kind("image", {"crop": 12}), file)
-    assert sorted(s.name for s in order) == ["p0", "p1", "p2"]
-    assert sorted(s.name for s in test) == ["p3", "p4"]
+    for name, words in (
+        ("inside", {"root_dir": tmp_path / "set"}),
+        ("whole", {"root_dir": tmp_path, "base_dir": "set"}),
+    ):
+        file = shutil.make_archive(str(tmp_path / name), "zip", **words)
+        order, test = divided(make_kind("image", {"crop": 12}), file)
+        assert sorted(s.name for s in order) == ["p0", "p1", "p2"]
+        assert sorted(s.name for s in test) == ["p3", "p4"]

@@ -85,27 +85,27 @@ def _set_up(text: str) -> FieldSetup:
 
 
 def _learned_from(start: Path, data: str) -> bool:
-    """Return whether a start was learned from data of this name: of such, only what it held out may be raced on."""
+    """Return whether a start was learned from this data; where that is not to be found any more, from some so named."""
     try:
         recipe = load_recipe(start / "recipe.yaml")
     except WeightgenError:  # gone, or another version's
         return False
-    return isinstance(recipe, MetalearnRecipe) and Path(recipe.data).name == Path(data).name
+    if not isinstance(recipe, MetalearnRecipe):
+        return False
+    ours, theirs = Path(data).expanduser(), Path(recipe.data).expanduser()
+    return ours.samefile(theirs) if ours.exists() and theirs.exists() else ours.name == theirs.name
 
 
 def _signals(data: str, model: Start, known: bool) -> tuple[list[Signal], list[Signal]]:
-    """Return signals to choose settings by, and those to race on; of a `known` set the same are held out again."""
-    if known:
-        order, test = divided(model.kind, data)
-        return order[:TUNED], [model.kind.standard(s) for s in test]
-    folders = splits(data)
-    found = model.kind.load(folders.get("train", data))
-    order = [found[i] for i in np.random.default_rng(0).permutation(len(found))]
-    count = min(TUNED, len(order) // 2)
-    test = model.kind.load(folders["test"]) if "test" in folders else order[count:]
-    if not count or not test:
+    """Return signals to choose settings by, and those to race on: of a `known` set what learning held out, else all."""
+    tune, test = divided(model.kind, data)
+    if not known and "test" not in splits(data):
+        order = [*test, *tune]
+        count = min(TUNED, len(order) // 2)
+        tune, test = order[:count], order[count:]
+    if not tune or not test:
         raise InputError(f"{printable(data)}: a race needs signals to choose rates by and others to fit: at least 2")
-    return order[:count], [model.kind.standard(s) for s in test]
+    return tune[:TUNED], [model.kind.standard(s) for s in test]
 
 
 def carry_out_fits(recipe: CompareRecipe, job: FieldJob, out: Path, step_done: Callable[[int], None]) -> Path:

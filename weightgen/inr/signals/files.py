@@ -48,6 +48,8 @@ def splits(data: str) -> dict[str, str]:
     path = Path(data).expanduser()
     if path.is_file() and path.suffix.lower() == ".zip":
         path = unpacked(path)
+        inside = [p for p in path.iterdir() if _visible(p, path)]
+        path = inside[0] if len(inside) == 1 else path  # as folders are usually zipped
     if not path.is_dir():
         return {}
     found = {

@@ -106,8 +106,7 @@ class Kind(ABC):
     def coverage(self, signal: Signal) -> float:
         """Return the area that a signal covers of [-1, 1]^inputs, as a fraction of what the learning signals covered.
 
-        A loss is a mean over the signal: the smaller its area, the further a step at one rate moves the field
-        there.
+        A loss is a mean over the signal: the smaller its area, the further a step at one rate moves the field there.
         """
         return 1.0
 
