@@ -100,7 +100,7 @@ def _signals(data: str, model: Start, known: bool) -> tuple[list[Signal], list[S
     """Return signals to choose settings by, and those to race on: of a `known` set what learning held out, else all."""
     tune, test = divided(model.kind, data)
     if not known and "test" not in splits(data):
-        order = [*test, *tune]
+        order = [*test, *tune]  # in an order of chance
         count = min(TUNED, len(order) // 2)
         tune, test = order[:count], order[count:]
     if not tune or not test:
