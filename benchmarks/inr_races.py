@@ -217,10 +217,11 @@ def report(
     runs, infos = [], []
     for entry in entries:
         one = found[entry.name]
-        rate = one.chosen[at[-1]][1].rate
+        final = one.chosen[at[-1]][1]
         scores = one.scores.astype(np.float32)
-        runs.append(Run(entry.name, 0, rate, np.array(at), scores, scores[-1], one.seconds, 0.0))
+        runs.append(Run(entry.name, 0, final.rate, np.array(at), scores, scores[-1], one.seconds, 0.0))
         told: dict[str, Any] = {"chosen": {str(m): [n, a.model_dump()] for m, (n, a) in one.chosen.items()}}
+        rate = None if final.learned_steps else final.rate
         infos.append(StartInfo(entry.name, entry.name, entry.kind, rate, lineage=told))
     info = RaceInfo(
         title=f"{kind.name} signals, {len(baseline)} held out",

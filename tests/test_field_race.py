@@ -55,6 +55,14 @@ def test_starts_race_on_held_out_signals(
     assert best["curve"]["steps"] == [0, 1, 2, 4]
     assert best["curve"]["mean"][-1] > found["starts"][1]["curve"]["mean"][-1] + 1  # dB over random weights
     assert set(best["lineage"]["chosen"]) == {"1", "2", "4"}
+    ways = [s["lineage"]["chosen"]["4"]["adaptation"] for s in found["starts"]]
+    told = [None if way["learned_steps"] else way["rate"] for way in ways]
+    assert [s["learning_rate"] for s in found["starts"]] == told
+    for file in ("report.md", "report.html"):
+        said = (tmp_path / "race" / file).read_text()
+        assert "alidation PSNR" not in said  # settings were chosen on other signals: no curve is of validation
+        assert "validation items" not in said
+    assert "0 to 100 %: test PSNR" in outcome.out
     assert found["environment"]["signals"] == {"tuned": 3, "test": 3}
     pictures = [p for p in found["pictures"] if p["start"] == "start"]
     assert [p["step"] for p in pictures] == [0, 1, 2] * 3

@@ -99,7 +99,7 @@ def test_a_killed_writer_leaves_a_report(tmp_path: Path) -> None:
 def test_markdown(tmp_path: Path) -> None:
     write_report([CLEAN, HOSTILE], tmp_path)
     text = (tmp_path / "report.md").read_text()
-    assert "![Validation curves of all starts](curves.png)" in text
+    assert "![Curves of all starts](curves.png)" in text
     assert "    weightgen compare --task digits --steps 1000" in text
     assert f"**fast**: {CLEAN['starts'][1]['sentence']}." in text
     assert "<img" not in text

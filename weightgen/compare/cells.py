@@ -54,9 +54,14 @@ def cells(start: StartFields, results: Results) -> dict[str, Cell]:
     }
 
 
-def rate(value: float) -> str:
-    """Write a learning rate."""
-    return f"{value:.3g}"
+def rate(value: float | None) -> str:
+    """Write a learning rate; None where a start brings its own, one for each tensor and step."""
+    return "learned" if value is None else f"{value:.3g}"
+
+
+def watched(results: Results) -> str:
+    """Return which items the curve is measured on: a race of fits has chosen by others, and shows the test's."""
+    return "test" if results["task"]["name"].startswith("fit ") else "validation"
 
 
 def _metric(field: Any) -> Cell:

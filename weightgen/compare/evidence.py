@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from weightgen.compare.cells import Cell, cells, columns
+from weightgen.compare.cells import Cell, cells, columns, watched
 from weightgen.compare.schema import Results, StartFields
 from weightgen.errors import UsageError, did_you_mean, printable
 
@@ -86,10 +86,10 @@ def _subject(results: Results) -> str:
 
 
 def _intervals(results: Results) -> str:
-    return (
-        f"In brackets: 95 % intervals over {results['interval']['over']}. Parts of the budget are measured on "
-        "validation items, the test set once at the end."
-    )
+    said = "Parts of the budget are measured on validation items, the test set once at the end."
+    if watched(results) == "test":
+        said = "Every budget is measured on test items, with settings that were chosen for it on others."
+    return f"In brackets: 95 % intervals over {results['interval']['over']}. {said}"
 
 
 def _cell(cell: Cell) -> str:

@@ -108,7 +108,8 @@ def _results(recipe: CompareRecipe, setup: FieldSetup, baseline: str, out: Path)
             runs.append(read_fits(directory, entry.name, seed, final.rate, flops))
         told = lineage(Path(entry.directory).expanduser() if entry.directory else None)
         told["chosen"] = {str(b): r.model_dump() for b, r in rates.items()}
-        starts.append(StartInfo(entry.name, entry.text, entry.kind, final.rate, lineage=told))
+        rate = None if final.learned_steps else final.rate
+        starts.append(StartInfo(entry.name, entry.text, entry.kind, rate, lineage=told))
     counts = {"signals": {"tuned": len(setup.tune), "test": len(setup.test)}}
     info = RaceInfo(
         title=f"{setup.model.kind.name} signals: fits of {Path(recipe.data).name}",

@@ -33,7 +33,8 @@ class StartInfo:
     text: str
     """The start as the user wrote it."""
     kind: Kind
-    learning_rate: float
+    learning_rate: float | None
+    """None where the start brings learned ones."""
     trials: tuple[tuple[float, float | None], ...] = ()
     """Learning rates that were tried, and the score of each on the tuning set; None where it diverged."""
     flops_making: float = 0.0

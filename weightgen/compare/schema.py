@@ -115,7 +115,7 @@ class StartFields(TypedDict):
     name: Name
     text: Text
     kind: Kind
-    learning_rate: Finite
+    learning_rate: Finite | None
     trials: Annotated[list[TrialFields], Field(max_length=1000)]
     curve: CurveFields
     milestones: Milestones

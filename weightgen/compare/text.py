@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from weightgen.compare.cells import cells
+from weightgen.compare.cells import cells, watched
 from weightgen.compare.schema import Results
 from weightgen.console import table
 from weightgen.errors import printable
@@ -31,7 +31,9 @@ def results_text(results: Results) -> str:
                 map(str, start["diverged"])
             )
         lines += _wrapped(said, "  ")
-    note = _wrapped(f"0 to 100 %: validation {printable(metric)} after that part of the budget; in brackets: 95 %.")
+    note = _wrapped(
+        f"0 to 100 %: {watched(results)} {printable(metric)} after that part of the budget; in brackets: 95 %."
+    )
     return "\n".join([*lines, "", _table(results), "", *note])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from weightgen.compare.cells import watched
 from weightgen.compare.numbers import number
 from weightgen.compare.report.axis import Axis
 from weightgen.compare.schema import Results, StartFields
@@ -95,4 +96,4 @@ def _spoken(results: Results) -> str:
         f"{s['name']} from {number(s['curve']['mean'][0])} to {number(s['curve']['mean'][-1])}"
         for s in results["starts"]
     ]
-    return f"Validation {metric} against training steps: {'; '.join(lines)}."
+    return f"{watched(results).capitalize()} {metric} against training steps: {'; '.join(lines)}."

@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from weightgen import __version__
-from weightgen.compare.cells import cells, columns, rate
+from weightgen.compare.cells import cells, columns, rate, watched
 from weightgen.compare.numbers import number
 from weightgen.compare.report.chart import chart, look
 from weightgen.compare.schema import PictureFields, Results
@@ -43,6 +43,7 @@ def _race(race: Results) -> dict[str, Any]:
     return {
         "results": race,
         "columns": columns(race),
+        "watched": watched(race),
         "charts": [
             (f"{size} {scale}", Markup(chart(race, *pixels, log=scale == "log")))
             for size, pixels in (("wide", WIDE), ("narrow", NARROW))

@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from weightgen.compare.cells import watched
 from weightgen.compare.report.chart import COLOURS, DASHES, falls_far
 from weightgen.compare.schema import Results
 from weightgen.errors import printable
@@ -67,7 +68,7 @@ def _panel(axes: Axes, race: Results) -> None:
     texts = [
         axes.set_title(printable(race["title"], 80), loc="left"),
         axes.set_xlabel("training steps"),
-        axes.set_ylabel(printable(f"validation {metric}", 60)),
+        axes.set_ylabel(printable(f"{watched(race)} {metric}", 60)),
         *legend.get_texts(),
     ]
     for text in texts:

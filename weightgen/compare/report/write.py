@@ -26,7 +26,7 @@ def write_report(results: Sequence[Results], directory: Path) -> None:
     markdown = "\n".join(section(race) for race in results)
     made = {
         PAGE: page(results).encode(),
-        MARKDOWN: f"![Validation curves of all starts]({PICTURE})\n\n{markdown}".encode(),
+        MARKDOWN: f"![Curves of all starts]({PICTURE})\n\n{markdown}".encode(),
         PICTURE: picture(results),
     }
     directory.mkdir(parents=True, exist_ok=True)
