@@ -67,7 +67,9 @@ def test_what_does_not_fit_together_is_refused(command: Command, here: Path) -> 
     command("fit", "start", "pictures/p1.png", "--rate", "0.1").refused(2, "--rate wants to know of which")
     command("fit", "start", "pictures/p1.png", "--optimizer", "adam").refused(2, "needs a --rate")
     command("fit", "start", "nothing.png").refused(2, "no such file")
-    command("fit", "start", "pictures/p1.png", "--render", "out.xyz").refused(2, "out.xyz: cannot be written")
+    unknown = ("--render", "out.xyz", "--out", "lost")
+    command("fit", "start", "pictures/p1.png", *unknown).refused(2, "out.xyz: cannot be written", ".png, .jpg")
+    assert not (here / "lost").exists()  # before the steps, not after them
     command("metalearn", "pictures", "--field-args", "inputs=3", "--out", "x").refused(2, "maps 3 coordinates")
     command("metalearn", "pictures", "--field", "sirn", "--out", "x").refused(2, "Did you mean 'siren'")
     command("metalearn", "pictures", "--init", "winner", "--field", "gauss", "--out", "x").refused(2, "WINNER")
@@ -123,9 +125,11 @@ def test_python_does_what_the_command_line_does(here: Path, monkeypatch: pytest.
 
 def test_a_drawing_that_fails_does_not_lose_the_fit(command: Command, here: Path) -> None:
     fit = ("fit", "start", "pictures/p1.png", "--out", "one", "--curve", "tables/curve.csv")
-    outcome = command(*fit, "--render", "one.unknown")
+    os.mkfifo("one.png")
+    outcome = command(*fit, "--render", "one.png")
     assert outcome.code == 2
-    assert "one.unknown: cannot be written" in outcome.err
+    assert "one.png: exists and is no regular file" in outcome.err
+    (here / "one.png").unlink()
     assert command("render", "one", "--out", "one.png").code == 0
     assert (here / "tables" / "curve.csv").is_file()
 

@@ -113,6 +113,7 @@ def test_what_is_drawn_is_as_loud_as_the_recording(tmp_path: Path) -> None:
     full, drawn = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("loud", "drawn"))
     assert np.abs(full).max() > 0.05
     assert np.allclose(drawn, full * signal.scale, atol=1 / 32768)
+    refused(UsageError, lambda: render_fit(loud, tmp_path / "a.mp3"), "a.mp3: cannot be written", ".wav, .flac")
 
 
 def test_more_samples_last_as_long(tmp_path: Path) -> None:
@@ -131,9 +132,6 @@ def test_more_samples_last_as_long(tmp_path: Path) -> None:
     one.save(doubled, tmp_path / "a.wav", shape)
     found = soundfile.info(tmp_path / "a.wav")
     assert (found.samplerate, found.frames) == (16000, 100)
-    refused(
-        UsageError, lambda: one.save(doubled, tmp_path / "a.mp3", shape), "a.mp3: audio is written as .wav or .flac"
-    )
 
 
 def test_clipped_recordings_are_remarked() -> None:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from weightgen.errors import InputError, NetworkError, UsageError
+from weightgen.image_files import MODES
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.images import Images, channels_of_all
@@ -167,6 +168,31 @@ def test_zips_are_folders(tmp_path: Path) -> None:
         packed.write(tmp_path / "a.png", "set/a.png")
         packed.writestr("__MACOSX/set/._a.png", b"junk")
     assert [s.name for s in images().load(str(tmp_path / "set.zip"))] == ["a"]
+
+
+def test_names_tell_signals_apart(tmp_path: Path) -> None:
+    def names() -> list[str]:
+        return [s.name for s in images().load(str(tmp_path))]
+
+    for file in ("a/one.png", "b/two.png"):
+        (tmp_path / file).parent.mkdir()
+        picture(tmp_path / file)
+    assert names() == ["one", "two"]
+    picture(tmp_path / "b" / "one.png")  # as classes in folders have them
+    assert names() == ["a/one", "b/one", "b/two"]
+    picture(tmp_path / "b" / "one.bmp")
+    assert names() == ["a/one.png", "b/one.bmp", "b/one.png", "b/two.png"]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_every_suffix_on_offer_is_written(tmp_path: Path, channels: int) -> None:
+    kind, expected = images(channels=channels), 255.0 if channels == 4 else 128.0  # half the light through half of it
+    for suffix in kind.suffixes:
+        kind.save(np.full((4, 6, channels), 0.5, np.float32), tmp_path / f"drawn{suffix}", [4, 6])
+        with Image.open(tmp_path / f"drawn{suffix}") as drawn:
+            found = np.asarray(drawn.convert(MODES[channels]))
+        assert found.shape[:2] == (4, 6)
+        assert np.abs(found[..., :1] - expected).max() < 6, suffix
 
 
 def test_datasets_are_read_as_the_hub_has_them(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ A starting point for coordinate networks (`{recipe.field or "siren"}`, {paramete
 {table}
 ## Fit a signal
 
-`weightgen fit {name} SIGNAL --steps 2 --render out{start.kind.suffix}`
+`weightgen fit {name} SIGNAL --steps 2 --render out{start.kind.suffixes[0]}`
 
 ## Load it without weightgen
 

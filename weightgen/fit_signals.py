@@ -21,7 +21,7 @@ from weightgen.errors import UsageError, printable
 from weightgen.inr.fits import Fits, FittedSignal, joined
 from weightgen.inr.fitting import Adaptation, Fitted, evaluator
 from weightgen.inr.signals import make_kind
-from weightgen.inr.signals.kind import Signal
+from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.inr.start import Start, load_start
 from weightgen.preparation import versions
 from weightgen.recipe import FitRecipe
@@ -149,11 +149,18 @@ def _check_render(recipe: FitRecipe, start: Start, signals: int) -> None:
     """Refuse a place to draw to before the work, not after it."""
     if recipe.render is None:
         return
-    path, suffix = Path(recipe.render), start.kind.suffix
+    path, suffix = Path(recipe.render), start.kind.suffixes[0]
     if signals > 1 and path.suffix:
         raise UsageError(f"--render {printable(recipe.render)}: {signals} signals need a folder, not a file")
     if signals == 1 and path.is_dir():
         raise UsageError(f"--render {printable(recipe.render)}: is a folder; name the file, as in out{suffix}")
+    _check_suffix(start.kind, path)
+
+
+def _check_suffix(kind: Kind, path: Path) -> None:
+    if path.suffix and path.suffix.lower() not in kind.suffixes:
+        known = ", ".join(kind.suffixes)
+        raise UsageError(f"{printable(str(path))}: cannot be written: fits of {kind.name} signals are drawn as {known}")
 
 
 def _draw(recipe: FitRecipe, fits: Fits) -> list[str]:
@@ -165,22 +172,23 @@ def _draw(recipe: FitRecipe, fits: Fits) -> list[str]:
         return [recipe.render]
     path.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(unique([s.name for s in fits.signals])):
-        render_fit(fits.one(i), path / f"{name}{fits.kind.suffix}", recipe.render_size)
+        render_fit(fits.one(i), path / f"{name}{fits.kind.suffixes[0]}", recipe.render_size)
     return [f"{recipe.render}/"]
 
 
 def render_fit(fits: Fits, path: Path, size: int | None = None) -> None:
-    """Draw a single fit to a file, which is there whole or not at all; raises InputError where that fails."""
+    """Draw a single fit to a file, which is there whole or not at all.
+
+    Raises UsageError for a suffix that its kind does not know, InputError where drawing or writing fails.
+    """
     kind, shape, scale = fits.kind, fits.signals[0].shape, fits.signals[0].scale
+    _check_suffix(kind, path)
     evaluate = evaluator(fits.field, fits.tensors)
     rendered = kind.render(lambda x: scale * evaluate(x), shape, size)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / f"drawn{path.suffix or kind.suffix}"
-        try:
-            kind.save(rendered, file, shape)
-        except (ValueError, KeyError) as error:  # what the libraries say to a suffix that they do not know
-            raise UsageError(f"{printable(str(path))}: cannot be written: {printable(str(error))}") from error
+        file = Path(scratch) / f"drawn{path.suffix or kind.suffixes[0]}"
+        kind.save(rendered, file, shape)
         write_file(path, file.read_bytes())
 
 

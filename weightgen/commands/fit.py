@@ -65,7 +65,7 @@ def carry_out_fits(recipe: FitRecipe, console: Console, force: bool) -> int:
         if len(rows) > 1:
             name = made.fits.signals[0].name
             which += f"/{unique([name])[0]}" if recipe.separate else f" --name {shlex.quote(name)}"
-        lines.append(f"draw:   weightgen render {which} --out drawn{made.fits.kind.suffix}")
+        lines.append(f"draw:   weightgen render {which} --out drawn{made.fits.kind.suffixes[0]}")
     elif not made.written:
         lines.append("Nothing was kept: add --render FILE, --curve FILE or --out DIR.")
     data = {

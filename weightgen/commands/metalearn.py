@@ -62,7 +62,7 @@ def carry_out_metalearning(recipe: MetalearnRecipe, console: Console, force: boo
     text = (
         f"wrote {recipe.out}/: {made.metric} {made.value:.2f} after {recipe.inner_steps} steps, mean of "
         f"{made.signals} test signals ({made.seconds:.0f} s)\n"
-        f"fit:    weightgen fit {recipe.out} SIGNAL --steps 2 --render out{made.start.kind.suffix}\n"
+        f"fit:    weightgen fit {recipe.out} SIGNAL --steps 2 --render out{made.start.kind.suffixes[0]}\n"
         f"check:  weightgen verify {recipe.out}"
     )
     console.result(data, text)

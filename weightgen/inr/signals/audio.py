@@ -12,10 +12,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from weightgen.errors import InputError, UsageError, printable
+from weightgen.errors import InputError, printable
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
-from weightgen.inr.signals.files import find_files
+from weightgen.inr.signals.files import find_files, names_of
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
 from weightgen.tasks.task import Metric
@@ -50,7 +50,7 @@ class Audio(Kind):
     metric = Metric("SNR", higher_is_better=True)
     Config = AudioConfig
     suited = Suited({"hidden": 256, "hidden_layers": 2, "first_frequency": 3000, "gain": 2}, 1.0, 1e-4)
-    suffix = ".wav"
+    suffixes = SUFFIXES
     inputs = 1
 
     def __init__(self, config: AudioConfig) -> None:
@@ -75,9 +75,10 @@ class Audio(Kind):
         return {**shared, **arguments}
 
     def load(self, data: str) -> list[Signal]:
-        return [self._read(f) for f in find_files(data, SUFFIXES, "audio")]
+        files = find_files(data, SUFFIXES, "audio")
+        return [self._read(name, f) for name, f in zip(names_of(files), files, strict=True)]
 
-    def _read(self, file: Path) -> Signal:
+    def _read(self, name: str, file: Path) -> Signal:
         """Return a clip, its data (samples, channels)."""
         import soundfile
 
@@ -96,7 +97,7 @@ class Audio(Kind):
             raise InputError(f"{shown}: has samples up to {top:g}, expected them in [-1, 1]. Normalise it first.")
         if top < SILENT:
             raise InputError(f"{shown}: is silent (no sample above {SILENT:g}). Leave it out.")
-        return Signal(file.stem, torch.from_numpy(samples / top), top)
+        return Signal(name, torch.from_numpy(samples / top), top)
 
     def remark(self, signal: Signal) -> str | None:
         full = float((signal.data.abs() * signal.scale >= FULL_SCALE).double().mean())
@@ -140,14 +141,9 @@ class Audio(Kind):
         return np.asarray(evaluate(places.view(1, -1, 1))[0].clamp(-1, 1).float().cpu())
 
     def save(self, rendered: np.ndarray, path: Path, shape: Sequence[int]) -> None:
-        """Write 16 bits as WAV or FLAC, at the rate at which the samples last as long as those of the signal's shape.
-
-        Raises UsageError for another suffix.
-        """
+        """Write 16 bits, at the rate at which the samples last as long as those of the signal's shape."""
         import soundfile
 
-        if path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"{printable(path.name)}: audio is written as {' or '.join(SUFFIXES)}")
         # In whole numbers, because float samples are scaled by 32767 in writing and by 32768 in reading.
         samples = np.rint(rendered * 32768.0).clip(-32768, 32767).astype(np.int16)
         rate = max(1, round(self.rate * len(samples) / shape[0]))

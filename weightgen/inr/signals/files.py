@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from weightgen.errors import InputError, UsageError, printable
@@ -41,6 +42,17 @@ def find_files(data: str, suffixes: tuple[str, ...], what: str) -> list[Path]:
         if file.stat().st_size > MAX_FILE:
             raise InputError(f"{printable(str(file))}: has more than {MAX_FILE} bytes")
     return found
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """Return names that tell files apart: without suffixes and folders, as far as none are alike without them."""
+    stems = [f.stem for f in files]
+    if len(set(stems)) == len(stems):
+        return stems
+    shared = os.path.commonpath([f.parent for f in files])
+    names = [f.relative_to(shared) for f in files]
+    stems = [n.with_suffix("").as_posix() for n in names]
+    return stems if len(set(stems)) == len(stems) else [n.as_posix() for n in names]
 
 
 def splits(data: str) -> dict[str, str]:

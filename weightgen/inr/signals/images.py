@@ -15,12 +15,13 @@ from weightgen.errors import InputError, printable
 from weightgen.image_files import MODES, SUFFIXES, channels_of, open_image, plain
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
-from weightgen.inr.signals.files import find_files
+from weightgen.inr.signals.files import find_files, names_of
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
 from weightgen.tasks.tables import from_hub
 
 ROWS = 256  # of a picture that are written at a time
+OPAQUE = (".jpg", ".jpeg", ".ppm", ".pgm")  # formats without transparency
 COLOURS = {1: "grey", 3: "colour", 4: "colour and transparency"}
 
 
@@ -41,20 +42,21 @@ class Images(Kind):
     Config = ImageConfig
     # Wide and shallow, preactivations twice a SIREN's: random features that two steps can combine.
     suited = Suited({"hidden": 440, "hidden_layers": 2, "first_frequency": 60, "gain": 2, "offset": 0.5}, 0.3)
-    suffix = ".png"
     inputs = 2
 
     def __init__(self, config: ImageConfig) -> None:
         super().__init__(config)
         self.outputs, self.coordinates, self.crop = config.channels, config.coordinates, config.crop
         self.augment = config.augment
+        self.suffixes = tuple(s for s in SUFFIXES if self.outputs != 4 or s not in OPAQUE)
 
     @classmethod
     def conventions(cls, data: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         return {**arguments, "channels": arguments.get("channels") or channels_of_all(data)}
 
     def load(self, data: str) -> list[Signal]:
-        return [Signal(Path(name).stem, self._pixels(name, image)) for name, image in pictures(data)]
+        found = {Path(name): self._pixels(name, image) for name, image in pictures(data)}
+        return [Signal(name, pixels) for name, pixels in zip(names_of(list(found)), found.values(), strict=True)]
 
     def _pixels(self, name: str, image: Any) -> Tensor:
         """Return an image as (height, width, channels) bytes."""

@@ -53,8 +53,8 @@ class Kind(ABC):
     """The conventions: value and coordinate ranges, channels, rates, angles."""
     metric: ClassVar[Metric] = PSNR
     suited: ClassVar[Suited] = Suited({"hidden": 256, "hidden_layers": 2}, 0.02)
-    suffix: ClassVar[str]
-    """Of the files that `save` writes when nothing else is asked for."""
+    suffixes: tuple[str, ...]
+    """Of the files that `save` writes; the first where nothing else is asked for."""
     coordinates: Coordinates = Coordinates()
     """Of the grid that signals lie on, where they lie on one; others fill [-1, 1] as well."""
     inputs: int

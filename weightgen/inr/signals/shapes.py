@@ -14,7 +14,7 @@ from torch import Tensor
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
-from weightgen.inr.signals.files import find_files
+from weightgen.inr.signals.files import find_files, names_of
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 from weightgen.inr.signals.meshes import SUFFIXES, read_triangles, sample
@@ -50,7 +50,7 @@ class Shapes(Kind):
     name = "shape"
     Config = ShapeConfig
     metric = Metric("IoU", higher_is_better=True, limits=(0.0, 1.0))
-    suffix = ".obj"
+    suffixes = SUFFIXES
     inputs = 3
     outputs = 1
 
@@ -64,7 +64,8 @@ class Shapes(Kind):
         return arguments
 
     def load(self, data: str) -> list[Signal]:
-        return [Signal(f.stem, self._read(f)) for f in find_files(data, SUFFIXES, "meshes")]
+        files = find_files(data, SUFFIXES, "meshes")
+        return [Signal(name, self._read(f)) for name, f in zip(names_of(files), files, strict=True)]
 
     def _read(self, file: Path) -> dict[str, Batch]:
         truncation = self.truncation if self.distances else None
@@ -135,7 +136,5 @@ class Shapes(Kind):
         return trimesh.Trimesh(axis[0] + vertices * (axis[1] - axis[0]), faces, process=True)
 
     def save(self, rendered: Any, path: Path, shape: Sequence[int]) -> None:
-        """Write the mesh as its suffix says; raises UsageError for one that `load` does not know."""
-        if path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"{printable(path.name)}: shapes are written as {', '.join(SUFFIXES)}")
+        """Write the mesh as its suffix says."""
         rendered.export(path, file_type=path.suffix[1:].lower())

@@ -16,7 +16,7 @@ from weightgen.errors import InputError, printable
 from weightgen.image_files import SUFFIXES, open_image
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
-from weightgen.inr.signals.files import find_files
+from weightgen.inr.signals.files import find_files, names_of
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
 from weightgen.inr.signals.radon import interpolated, ray_points
@@ -51,7 +51,7 @@ class Tomography(Kind):
     name = "ct"
     Config = TomographyConfig
     suited = Suited({"hidden": 256, "hidden_layers": 2, "offset": 0.2}, 0.01)
-    suffix = ".png"
+    suffixes = SUFFIXES
     inputs = 2
     outputs = 1
 
@@ -68,7 +68,8 @@ class Tomography(Kind):
         return {"size": side, "rays": side, "samples": side, **arguments}
 
     def load(self, data: str) -> list[Signal]:
-        return [Signal(f.stem, self._read(f)) for f in find_files(data, SUFFIXES, "slices")]
+        files = find_files(data, SUFFIXES, "slices")
+        return [Signal(name, self._read(f)) for name, f in zip(names_of(files), files, strict=True)]
 
     def _read(self, file: Path) -> Tensor:
         """Return a slice as (size, size) bytes."""

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, FiniteFloat, model_validator
 from torch import Tensor
 
+from weightgen.image_files import SUFFIXES
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch, chunks
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, psnr
@@ -59,7 +60,7 @@ class Views(Kind):
 
     name = "views"
     Config = ViewConfig
-    suffix = ".png"
+    suffixes = SUFFIXES
     inputs = 3
     outputs = 4
 
