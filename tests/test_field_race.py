@@ -54,6 +54,7 @@ def test_starts_race_on_held_out_signals(
     best = found["starts"][0]
     assert best["curve"]["steps"] == [0, 1, 2, 4]
     assert best["curve"]["mean"][-1] > found["starts"][1]["curve"]["mean"][-1] + 1  # dB over random weights
+    assert [s["flops_making"] > 0 for s in found["starts"]] == ["start" in s for s in STARTS]
     assert set(best["lineage"]["chosen"]) == {"1", "2", "4"}
     ways = [s["lineage"]["chosen"]["4"]["adaptation"] for s in found["starts"]]
     told = [None if way["learned_steps"] else way["rate"] for way in ways]

@@ -14,7 +14,7 @@ from weightgen.errors import InputError, NetworkError, UsageError
 from weightgen.image_files import MODES
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.grids import Coordinates
-from weightgen.inr.signals.images import Images, channels_of_all
+from weightgen.inr.signals.images import Images
 
 
 def picture(file: Path, size: tuple[int, int] = (6, 4), mode: str = "RGB", seed: int = 0) -> np.ndarray:
@@ -110,20 +110,37 @@ def test_crops(tmp_path: Path) -> None:
 
 
 def test_channels_are_those_of_the_set(tmp_path: Path) -> None:
+    def channels(folder: Path) -> int:
+        return int(Images.conventions(str(folder), {})["channels"])
+
     picture(tmp_path / "grey.png", mode="L")
-    assert channels_of_all(str(tmp_path)) == 1
+    assert channels(tmp_path) == 1
     picture(tmp_path / "colour.png")
-    assert channels_of_all(str(tmp_path)) == 3
+    assert channels(tmp_path) == 3
     Image.fromarray(np.full((4, 4, 4), 255, np.uint8)).save(tmp_path / "opaque.png")  # an alpha that hides nothing
-    assert channels_of_all(str(tmp_path)) == 3
+    assert channels(tmp_path) == 3
     picture(tmp_path / "seen-through.png", mode="RGBA")
     with pytest.raises(InputError, match=r"seen-through.png has transparency and .* has none"):
-        channels_of_all(str(tmp_path))
+        channels(tmp_path)
     with pytest.raises(InputError, match="has transparency, expected colour"):
         images().load(str(tmp_path / "seen-through.png"))
     with pytest.raises(InputError, match="has colours, expected grey"):
         images(channels=1).load(str(tmp_path / "colour.png"))
     assert images().load(str(tmp_path / "grey.png"))[0].data.shape == (4, 6, 3)
+
+
+def test_crops_are_no_larger_than_the_usual_picture(tmp_path: Path) -> None:
+    def crop(**words: object) -> object:
+        return Images.conventions(str(tmp_path), words)["crop"]
+
+    for i, size in enumerate(((200, 190), (300, 200), (500, 400), (90, 30))):
+        picture(tmp_path / f"{i}.png", size)
+    assert crop() == 178
+    for i, size in enumerate(((70, 64), (64, 70), (64, 64))):
+        picture(tmp_path / f"small-{i}.png", size)
+    assert crop() == 64
+    assert crop(channels=3) == 64
+    assert (crop(crop=20), crop(crop=None)) == (20, None)
 
 
 def test_deep_greys_keep_their_range(tmp_path: Path) -> None:
@@ -204,7 +221,7 @@ def test_datasets_are_read_as_the_hub_has_them(tmp_path: Path) -> None:
     found = images(crop=None).load(f"hf:{tmp_path / 'data'}")
     assert [s.name for s in found] == ["image-0", "image-1", "image-2"]
     assert torch.equal(found[1].data, images(crop=None).load(str(tmp_path / "data" / "train" / "1.png"))[0].data)
-    assert channels_of_all(f"hf:{tmp_path / 'data'}") == 3
+    assert Images.conventions(f"hf:{tmp_path / 'data'}", {})["channels"] == 3
     with pytest.raises(NetworkError, match="could not reach the hub"):
         images().load("hf:nobody/nothing")
 

@@ -182,7 +182,7 @@ def test_learning_that_ends_nowhere_is_not_published(command: Command, here: Pat
     )
     outcome = command(*words, "--out", "other")
     assert outcome.code == 1
-    assert "Try a lower --lr" in outcome.err
+    assert "Try a lower --inner-rate or --lr" in outcome.err
     assert not (here / "other").exists()
 
 

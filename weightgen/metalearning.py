@@ -37,7 +37,7 @@ from weightgen.trained import Diverged, Trained
 from weightgen.training import Progress, end, is_main_process, train
 
 MARKS = 10
-LOWER = "Try a lower --lr or --inner-rate."
+LOWER = "Try a lower --inner-rate or --lr."
 INTERPOLATED = ("reptile-interpolation", "tinyreptile")
 GRADIENTS: dict[str, Gradient] = {"maml": "maml", "fomaml": "fomaml"}
 """Algorithms whose outer gradient is one; the others, STRAINER apart, follow Reptile's displacement."""

@@ -22,7 +22,7 @@ from weightgen.compare.field_jobs import (
 from weightgen.compare.pictures import picture
 from weightgen.compare.report import write_report
 from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble, check_results
-from weightgen.compare.saved import SAVED, lineage, refuse_other_race
+from weightgen.compare.saved import SAVED, cost_of, lineage, refuse_other_race
 from weightgen.compare.schema import Results
 from weightgen.compare.workers import carry_out_all, workers_of
 from weightgen.errors import UsageError
@@ -106,10 +106,11 @@ def _results(recipe: CompareRecipe, setup: FieldSetup, baseline: str, out: Path)
         for seed in range(recipe.seeds):
             directory = FieldJob(i, seed, 0).directory(out, entry)
             runs.append(read_fits(directory, entry.name, seed, final.rate, flops))
-        told = lineage(Path(entry.directory).expanduser() if entry.directory else None)
+        made_in = Path(entry.directory).expanduser() if entry.directory else None
+        told = lineage(made_in)
         told["chosen"] = {str(b): r.model_dump() for b, r in rates.items()}
         rate = None if final.learned_steps else final.rate
-        starts.append(StartInfo(entry.name, entry.text, entry.kind, rate, lineage=told))
+        starts.append(StartInfo(entry.name, entry.text, entry.kind, rate, (), cost_of(made_in), told))
     counts = {"signals": {"tuned": len(setup.tune), "test": len(setup.test)}}
     info = RaceInfo(
         title=f"{setup.model.kind.name} signals: fits of {Path(recipe.data).name}",

@@ -13,7 +13,7 @@ from weightgen.compare.pictures import pictures, steps_shown
 from weightgen.compare.rates import best_rate, next_rate
 from weightgen.compare.report import write_report
 from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble, check_results
-from weightgen.compare.saved import SAVED, lineage, manifest_of, refuse_other_race
+from weightgen.compare.saved import SAVED, cost_of, lineage, refuse_other_race
 from weightgen.compare.schema import Results
 from weightgen.compare.workers import carry_out_all, workers_of
 from weightgen.errors import CheckError, UsageError, printable
@@ -123,7 +123,7 @@ def _results(recipe: CompareRecipe, setup: Setup, schedule: _Schedule, baseline:
             start.kind,
             schedule.rate(i),
             tuple(sorted(schedule.tried[i].items())),
-            _cost(start),
+            cost_of(_directory(start)),
             lineage(_directory(start)),
         )
         for i, start in enumerate(setup.starts)
@@ -159,14 +159,9 @@ def _budget(recipe: CompareRecipe, setup: Setup, start: Start) -> int:
     if start.kind != "scratch-flops":
         return recipe.steps
     others = [s for s in setup.starts if s.kind == "checkpoint"]
-    cost = _cost(start) if start.directory else max(map(_cost, others), default=0.0)
+    cost = max((cost_of(_directory(s)) for s in ([start] if start.directory else others)), default=0.0)
     step = count_step(start.model(setup.architecture, recipe.seed), setup.task, recipe.batch_size)
     return recipe.steps + math.ceil(cost / step)
-
-
-def _cost(start: Start) -> float:
-    """Return the floating point operations that making a start took, as its manifest says."""
-    return float(sum(manifest_of(_directory(start)).get("cost", {}).values()))
 
 
 def _directory(start: Start) -> Path | None:

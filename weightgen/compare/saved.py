@@ -38,6 +38,11 @@ def manifest_of(directory: Path | None) -> dict[str, Any]:
     return read_manifest(directory) if directory is not None and (directory / NAME).is_file() else {}
 
 
+def cost_of(directory: Path | None) -> float:
+    """Return the floating point operations that making a start took, as its manifest says."""
+    return float(sum(manifest_of(directory).get("cost", {}).values()))
+
+
 def lineage(directory: Path | None) -> dict[str, Any]:
     """Return where a start comes from: its manifest, without the list of files, and its recipe."""
     told = {k: v for k, v in manifest_of(directory).items() if k not in ("schema", "files")}

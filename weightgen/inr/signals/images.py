@@ -20,6 +20,7 @@ from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
 from weightgen.tasks.tables import from_hub
 
+CROP = 178  # of faces, in learnit's experiments
 ROWS = 256  # of a picture that are written at a time
 OPAQUE = (".jpg", ".jpeg", ".ppm", ".pgm")  # formats without transparency
 COLOURS = {1: "grey", 3: "colour", 4: "colour and transparency"}
@@ -30,8 +31,9 @@ class ImageConfig(Strict):
 
     channels: Literal[1, 3, 4] = 3
     coordinates: Coordinates = Coordinates()
-    crop: int | None = Field(178, ge=1)
-    """Side in pixels of the square that is learned from, at random places, and judged, in the middle; None: all."""
+    crop: int | None = Field(CROP, ge=1)
+    """Side in pixels of the square that is learned from, at random places, and judged, in the middle; None: all.
+    Where nobody says, that of the usual picture of a set if that is smaller. Smaller pictures are enlarged to it."""
     augment: Literal["none", "crop", "crop-flip"] = "crop-flip"
 
 
@@ -52,7 +54,12 @@ class Images(Kind):
 
     @classmethod
     def conventions(cls, data: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {**arguments, "channels": arguments.get("channels") or channels_of_all(data)}
+        if {"channels", "crop"} <= arguments.keys():
+            return arguments
+        found = [(Path(name).name, channels_of(image), min(image.size)) for name, image in pictures(data)]
+        crop = min(CROP, int(np.median([side for _, _, side in found])))  # at most half of them are enlarged
+        channels = arguments.get("channels") or _shared_channels(data, {n: name for name, n, _ in found})
+        return {"crop": crop, **arguments, "channels": channels}
 
     def load(self, data: str) -> list[Signal]:
         found = {Path(name): self._pixels(name, image) for name, image in pictures(data)}
@@ -166,12 +173,11 @@ def pictures(data: str) -> Iterator[tuple[str, Any]]:
             raise InputError(f"{printable(data)}: image {number} cannot be read ({printable(str(error))})") from error
 
 
-def channels_of_all(data: str) -> int:
-    """Return the channels that a set's images share: colour where grey and colour are mixed.
+def _shared_channels(data: str, found: Mapping[int, str]) -> int:
+    """Return the channels that a set's images share, of those `found` in one or other: colour where some are grey.
 
     Raises InputError where only some have transparency.
     """
-    found = {channels_of(image): Path(name).name for name, image in pictures(data)}
     if 4 in found and len(found) > 1:
         other = next(name for n, name in found.items() if n != 4)
         raise InputError(
