@@ -57,8 +57,13 @@ class FieldSetup:
     budgets: tuple[int, ...]
 
 
-def set_up(recipe: CompareRecipe) -> FieldSetup:
-    """Open the starts and the signals, once; raises WeightgenError where they do not fit together."""
+def set_up(recipe: CompareRecipe, anew: bool = False) -> FieldSetup:
+    """Open the starts and the signals, once, or `anew`: a second race in one process may find others there.
+
+    Raises WeightgenError where they do not fit together.
+    """
+    if anew:
+        _set_up.cache_clear()
     return _set_up(recipe.model_dump_json())
 
 

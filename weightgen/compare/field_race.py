@@ -60,7 +60,7 @@ def race_fields(recipe: CompareRecipe, out: Path, progress: Progress | None = No
         raise UsageError("--task fit needs --data: a folder, a zip or a file of the starts' kind of signals")
     recipe = recipe.model_copy(update={"out": None, "threads": recipe.threads or 1})
     refuse_other_race(recipe, out)
-    setup = set_up(recipe)
+    setup = set_up(recipe, anew=True)
     baseline = next((e.name for e in setup.entries if e.kind == "random"), None)
     if baseline is None:
         raise UsageError("a race needs random weights to measure against: add --start random")

@@ -70,8 +70,13 @@ class Setup:
     task: Task
 
 
-def set_up(recipe: CompareRecipe) -> Setup:
-    """Open the starts and the data of a race, once; raises WeightgenError where they do not fit together."""
+def set_up(recipe: CompareRecipe, anew: bool = False) -> Setup:
+    """Open the starts and the data of a race, once, or `anew`: a second race in one process may find others there.
+
+    Raises WeightgenError where they do not fit together.
+    """
+    if anew:
+        _set_up.cache_clear()
     return _set_up(recipe.model_dump_json())
 
 

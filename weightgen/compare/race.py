@@ -34,7 +34,7 @@ def race(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> 
     """
     recipe = recipe.model_copy(update={"out": None, "threads": recipe.threads or 1})
     refuse_other_race(recipe, out)
-    setup = set_up(recipe)
+    setup = set_up(recipe, anew=True)
     baseline = _baseline(setup)
     for start in setup.starts:
         setup.task.check(start.model(setup.architecture, recipe.seed))

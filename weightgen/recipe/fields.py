@@ -75,8 +75,8 @@ class FitRecipe(Recipe):
     points: int = Field(
         0,
         ge=0,
-        description="Random observations of a signal that one step looks at; 0: all, of huge signals many. Far fewer than "
-        "a start was learned with are too noisy for its learned rates.",
+        description="Random observations of a signal that one step looks at; 0: all, of huge signals many. "
+        "Far fewer than a start was learned with are too noisy for its learned rates.",
     )
     signal_args: Arguments = Field({}, description="Changes of the start's conventions: key=value,... as in views=4")
     batch_size: int = Field(8, ge=1, description="Signals fitted at a time.")
