@@ -9,6 +9,7 @@ import pytest
 import trimesh
 from PIL import Image
 
+from tests.balls import around, write_scene
 from tests.conftest import Command
 from weightgen.checkpoint import verify
 from weightgen.files import in_package
@@ -22,6 +23,7 @@ LICENCES = {
     "ct-slices": "CC BY-SA 4.0",
     "digits-spoken": "CC BY-SA 4.0",
     "shapes": "zlib licence",
+    "views": "zlib licence",
 }
 MAX_BYTES = 1 << 20
 
@@ -64,3 +66,13 @@ def test_shapes_fit_a_mesh_that_nobody_learned_from(command: Command, tmp_path: 
     assert signal["score"] > 0.5  # IoU
     assert signal["score"] > plain["score"] + 0.1
     assert trimesh.load_mesh(tmp_path / "out.ply").is_watertight
+
+
+def test_views_fit_a_scene_that_nobody_learned_from(command: Command, tmp_path: Path) -> None:
+    write_scene(tmp_path / "balls", around(12), height=16, width=16)
+    words = ("fit", SHIPPED / "views", "balls", "--steps", "10", "--json")
+    outcome = command(*words, "--render", "out.png")
+    assert outcome.code == 0, outcome.err
+    (signal,) = json.loads(outcome.out)["signals"]
+    (plain,) = json.loads(command(*words, "--optimizer", "adam", "--rate", "1e-3").out)["signals"]
+    assert signal["score"] > plain["score"] + 3  # dB
