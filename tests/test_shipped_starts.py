@@ -9,7 +9,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from tests.balls import around, write_scene
+from tests.balls import ANGLE, around, write_scene
 from tests.conftest import Command
 from weightgen.checkpoint import verify
 from weightgen.files import in_package
@@ -71,8 +71,10 @@ def test_shapes_fit_a_mesh_that_nobody_learned_from(command: Command, tmp_path: 
 def test_views_fit_a_scene_that_nobody_learned_from(command: Command, tmp_path: Path) -> None:
     write_scene(tmp_path / "balls", around(12), height=16, width=16)
     words = ("fit", SHIPPED / "views", "balls", "--steps", "10", "--json")
-    outcome = command(*words, "--render", "out.png")
+    outcome = command(*words, "--render", "out.png", "--out", "fits")
     assert outcome.code == 0, outcome.err
     (signal,) = json.loads(outcome.out)["signals"]
+    drawn = json.loads((tmp_path / "fits" / "config.json").read_text())["signal"]
+    assert (drawn["angle"], drawn["pose"]) == (ANGLE, around(12)[0].tolist())  # from where this scene was seen
     (plain,) = json.loads(command(*words, "--optimizer", "adam", "--rate", "1e-3").out)["signals"]
     assert signal["score"] > plain["score"] + 3  # dB

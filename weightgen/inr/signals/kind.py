@@ -70,6 +70,11 @@ class Kind(ABC):
     def conventions(cls, data: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what a set of signals to learn from says of its conventions; `arguments` are the user's own."""
 
+    @classmethod
+    def own(cls, data: str) -> Mapping[str, Any]:
+        """Return the conventions that signals to fit bring along, whatever their start says: none but a camera."""
+        return {}
+
     @abstractmethod
     def load(self, data: str) -> list[Signal]:
         """Read the signals of a file, folder, zip or dataset; raises InputError for what cannot be used."""

@@ -42,7 +42,7 @@ class ViewConfig(Strict):
     angle: float = Field(0.6911, gt=0, lt=3.14)
     """Horizontal field of view, in radians, of what is drawn of a fit."""
     pose: tuple[Row, Row, Row, Row] = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 4), (0, 0, 0, 1))
-    """Camera to world of what is drawn of a fit: that of the first view held out of the set learned from."""
+    """Camera to world of what is drawn of a fit: that of the first view held out of the first scene."""
 
     @model_validator(mode="after")
     def _order(self) -> ViewConfig:
@@ -72,10 +72,14 @@ class Views(Kind):
 
     @classmethod
     def conventions(cls, data: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**cls.own(data), **arguments}
+
+    @classmethod
+    def own(cls, data: str) -> Mapping[str, Any]:
         file = find_scenes(data)[0]
         test = file.with_name(TEST)
         angle, frames = read_cameras(test if test.exists() else file)
-        return {"angle": angle, "pose": frames[0][1].tolist(), **arguments}
+        return {"angle": angle, "pose": frames[0][1].tolist()}
 
     def load(self, data: str) -> list[Signal]:
         return [
