@@ -9,7 +9,7 @@ import torch
 
 from weightgen.errors import UsageError
 from weightgen.inr.config import FIELDS, FieldConfig, field_config
-from weightgen.inr.field import Field, encode, encoded
+from weightgen.inr.field import Field, activate, encode, encoded
 from weightgen.inr.initialise import harmonics
 from weightgen.inr.signals.grids import Coordinates
 
@@ -92,6 +92,17 @@ def test_each_family_computes_what_its_formula_says() -> None:
         found = hidden @ last.T + bias
         expected = (found.real if found.is_complex() else found) + 0.25
         assert torch.allclose(field(point), expected, atol=1e-6), name
+
+
+@pytest.mark.parametrize("name", ["gauss", "wire"])
+def test_faded_gaussians_are_no_subnormal_numbers(name: str) -> None:
+    config = field_config(name, {"hidden": 8, "hidden_layers": 2})
+    z = torch.linspace(-1, 1, 20001)  # exp(-(30 z)^2) passes 1e-38 at z = 0.31
+    values = activate(config, 20)(torch.complex(z, torch.zeros_like(z)) if name == "wire" else z).abs()
+    assert float(values.min()) > 1e-30
+    assert float(values.max()) == 1
+    exact = torch.exp(-(config.spread * z.double()).square())
+    assert torch.allclose(values.double(), exact, rtol=1e-4, atol=1e-26)
 
 
 def test_encodings() -> None:

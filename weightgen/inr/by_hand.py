@@ -17,7 +17,7 @@ from torch import Tensor
 
 from weightgen.inr.config import FieldConfig
 from weightgen.inr.derivatives import Batch, Derivatives, Parts
-from weightgen.inr.field import Field, Tensors, encode
+from weightgen.inr.field import Field, Tensors, encode, gaussian
 from weightgen.inr.signals.kind import Kind
 
 ROWS = 1024  # points at a time: what a layer then needs fits into a core's cache
@@ -150,7 +150,7 @@ def activated(config: FieldConfig, omega: float, z: Tensor, bends: bool) -> tupl
         return value, slope.mul_(factor), -factor.square_().mul_(value) if bends else None
     if config.activation == "gauss":
         square = config.spread**2
-        value = torch.exp(z.square().mul_(-square))
+        value = gaussian(z.square().mul_(square))
         bend = (4 * square**2 * z.square()).sub_(2 * square).mul_(value) if bends else None
         return value, z.mul_(-2 * square).mul_(value), bend
     return torch.relu(z), (z > 0).to(z.dtype), torch.zeros_like(z) if bends else None

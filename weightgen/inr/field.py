@@ -13,6 +13,7 @@ from weightgen.inr.config import Encoding, FieldConfig
 
 Tensors = Mapping[str, Tensor]
 """A field's parameters by name: of one field, or stacked over tasks in a leading dimension."""
+FADED = 60.0  # the exponent from which on a Gaussian counts as faded
 
 
 class Field(torch.nn.Module):
@@ -109,6 +110,11 @@ def encode(encoding: Encoding, coordinates: Tensor, frequencies: Tensor | None =
     return torch.cat([torch.sin(phases), torch.cos(phases)], -1)
 
 
+def gaussian(square: Tensor) -> Tensor:
+    """Return exp(-square), not less than 9e-27: subnormal values make a layer's products ten times slower on CPU."""
+    return torch.exp(-square.clamp_max(FADED))
+
+
 def activate(config: FieldConfig, frequency: float) -> Callable[[Tensor], Tensor]:
     """Return a layer's activation.
 
@@ -118,13 +124,13 @@ def activate(config: FieldConfig, frequency: float) -> Callable[[Tensor], Tensor
     spread = config.spread
 
     def wire(z: Tensor) -> Tensor:
-        size = (spread * z).abs().square() if z.is_complex() else (spread * z).square()
+        size = ((spread * z).abs().square() if z.is_complex() else (spread * z).square()).clamp_max(FADED)
         return torch.exp(torch.complex(-size, torch.zeros_like(size)) + 1j * frequency * z)
 
     known: dict[str, Callable[[Tensor], Tensor]] = {
         "sine": lambda z: torch.sin(frequency * z),
         "finer": lambda z: torch.sin(frequency * (z.detach().abs() + 1) * z),
-        "gauss": lambda z: torch.exp(-(spread * z).square()),
+        "gauss": lambda z: gaussian((spread * z).square()),
         "wire": wire,
         "relu": torch.relu,
     }
