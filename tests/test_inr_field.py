@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from weightgen.errors import UsageError
+from weightgen.inr.by_hand import activated
 from weightgen.inr.config import FIELDS, FieldConfig, field_config
 from weightgen.inr.field import Field, activate, encode, encoded
 from weightgen.inr.initialise import harmonics
@@ -103,6 +104,9 @@ def test_faded_gaussians_are_no_subnormal_numbers(name: str) -> None:
     assert float(values.max()) == 1
     exact = torch.exp(-(config.spread * z.double()).square())
     assert torch.allclose(values.double(), exact, rtol=1e-4, atol=1e-26)
+    if name == "gauss":
+        written_out = activated(config, 20, z.clone(), bends=False)[0]
+        assert torch.allclose(written_out, values, rtol=1e-4, atol=0)
 
 
 def test_encodings() -> None:
