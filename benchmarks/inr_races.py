@@ -24,9 +24,11 @@ import numpy as np
 import torch
 
 from weightgen.compare.entries import Entry, make_start, parse_entry
+from weightgen.compare.field_jobs import flops_of_fit
 from weightgen.compare.report import write_report
 from weightgen.compare.results import RaceInfo, StartInfo, assemble
 from weightgen.compare.runs import Run
+from weightgen.compare.saved import cost_of
 from weightgen.inr.fitting import Adaptation
 from weightgen.inr.search import EVERY
 from weightgen.inr.signals.kind import Signal
@@ -62,6 +64,8 @@ class Found:
     losses: np.ndarray
     """The same, of what is fitted."""
     seconds: float
+    flops: float
+    """Operations of the fits to the last mark."""
 
 
 def main() -> None:
@@ -105,8 +109,9 @@ def main() -> None:
             chosen = {m: in_budget(m, best) for m in marks}
             scores, losses = fits(entry, model, tune, test, chosen, Look(words.points, words.judged))
             seconds = time.process_time() - began
+            flops = flops_of_fit(start, test, marks[-1], words.points)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(dumped(Found(chosen, scores, losses, seconds)))
+            file.write_text(dumped(Found(chosen, scores, losses, seconds, flops)))
             print(f"{entry.name}: {seconds:.0f} s, {' '.join(f'{v:.2f}' for v in scores.mean(1))}", flush=True)
         found[entry.name] = loaded(file.read_text())
     report(entries, model, found, marks, words.out, Path(words.data).name)
@@ -219,10 +224,11 @@ def report(
         one = found[entry.name]
         final = one.chosen[at[-1]][1]
         scores = one.scores.astype(np.float32)
-        runs.append(Run(entry.name, 0, final.rate, np.array(at), scores, scores[-1], one.seconds, 0.0))
+        runs.append(Run(entry.name, 0, final.rate, np.array(at), scores, scores[-1], one.seconds, one.flops))
         told: dict[str, Any] = {"chosen": {str(m): [n, a.model_dump()] for m, (n, a) in one.chosen.items()}}
         rate = None if final.learned_steps else final.rate
-        infos.append(StartInfo(entry.name, entry.name, entry.kind, rate, lineage=told))
+        making = cost_of(Path(entry.directory)) if entry.directory else 0.0
+        infos.append(StartInfo(entry.name, entry.name, entry.kind, rate, (), making, told))
     info = RaceInfo(
         title=f"{kind.name} signals, {len(baseline)} held out",
         task=f"fit {kind.name}",
@@ -242,14 +248,14 @@ def report(
 
 def dumped(found: Found) -> str:
     chosen = {str(m): [n, a.model_dump()] for m, (n, a) in found.chosen.items()}
-    told = {"scores": found.scores.tolist(), "losses": found.losses.tolist(), "seconds": found.seconds}
-    return json.dumps({"chosen": chosen, **told})
+    told = {"scores": found.scores.tolist(), "losses": found.losses.tolist()}
+    return json.dumps({"chosen": chosen, **told, "seconds": found.seconds, "flops": found.flops})
 
 
 def loaded(text: str) -> Found:
     told = json.loads(text)
     chosen = {int(m): (n, Adaptation.model_validate(a)) for m, (n, a) in told["chosen"].items()}
-    return Found(chosen, np.array(told["scores"]), np.array(told["losses"]), told["seconds"])
+    return Found(chosen, np.array(told["scores"]), np.array(told["losses"]), told["seconds"], told["flops"])
 
 
 if __name__ == "__main__":

@@ -40,12 +40,12 @@ def scene(folder: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "write", "conventions", "signal", "suffix"),
+    ("kind", "write", "conventions", "points", "signal", "suffix"),
     [
-        ("audio", tone, "length=200", "s0.wav", ".wav"),
-        ("ct", disc, "angles=8,samples=8", "s0.png", ".png"),
-        ("shape", box, "points=400", "s0.obj", ".ply"),
-        ("views", scene, "samples=6", "s0", ".png"),
+        ("audio", tone, "length=200", 200, "s0.wav", ".wav"),
+        ("ct", disc, "angles=8,samples=8", 8 * 16 * 8, "s0.png", ".png"),
+        ("shape", box, "points=400", 400, "s0.obj", ".ply"),
+        ("views", scene, "samples=6", 2 * 6 * 6 * 6, "s0", ".png"),
     ],
 )
 def test_from_a_folder_to_a_drawing(
@@ -54,6 +54,7 @@ def test_from_a_folder_to_a_drawing(
     kind: str,
     write: Callable[[Path, int], None],
     conventions: str,
+    points: int,
     signal: str,
     suffix: str,
 ) -> None:
@@ -80,4 +81,6 @@ def test_from_a_folder_to_a_drawing(
     found = json.loads((tmp_path / "race" / "results.json").read_text())
     assert found["task"]["name"] == f"fit {kind}"  # of this folder, not of the one so named that was raced before
     assert found["environment"]["signals"]["test"] == 1  # what learning held out
+    weights = 24 * (config["field"]["inputs"] + 24 + config["field"]["outputs"])
+    assert {s["flops_per_step"] for s in found["starts"]} == {3 * 2 * weights * points}  # of all points along the rays
     assert all(np.isfinite(start["curve"]["mean"]).all() for start in found["starts"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -157,21 +157,29 @@ def _fit_all(start: Start, setup: FieldSetup, recommended: dict[int, Recommended
             if itself is not None and budget in SHOWN_AT:
                 drawn = kind.render(evaluator(start.field, run.tensors), kind.shape(signal), SIDE)
                 kind.save(drawn, directory / f"signal-{i}-step-{budget}.png", kind.shape(signal))
-    result = {"marks": [0, *setup.budgets], "seconds": time.perf_counter() - began}
+    flops = flops_of_fit(start, setup.test, setup.budgets[-1])
+    result = {"marks": [0, *setup.budgets], "seconds": time.perf_counter() - began, "flops": flops}
     (directory / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
     np.save(directory / "curve.npy", curve, allow_pickle=False)
 
 
-def read_fits(directory: Path, name: str, seed: int, rate: float, flops: float) -> Run:
+def read_fits(directory: Path, name: str, seed: int, rate: float) -> Run:
     """Return a finished run; its test scores are those at the end of its curve, which nothing was chosen by."""
     found = read_json(directory / "result.json")
     curve = np.load(directory / "curve.npy", allow_pickle=False)
     lowest = np.nanmin(np.where(np.isfinite(curve), curve, np.nan))
     curve = np.where(np.isfinite(curve), curve, lowest)
-    return Run(name, seed, rate, np.array(found["marks"]), curve, curve[-1], found["seconds"], flops)
+    return Run(name, seed, rate, np.array(found["marks"]), curve, curve[-1], found["seconds"], found["flops"])
 
 
-def flops_of_fit(start: Start, signals: list[Signal], steps: int) -> float:
-    """Return the operations of fitting all signals once: a gradient costs three times the products of a pass."""
+def flops_of_fit(start: Start, signals: Sequence[Signal], steps: int, observations: int = 0) -> float:
+    """Return the operations of fitting all signals once: a gradient costs three times the products of a pass.
+
+    A step looks at so many observations of a signal; 0: at all of them.
+    """
+    kind, points = start.kind, 0.0
+    for signal in signals:
+        count = kind.count(signal)
+        points += min(observations or count, count) * kind.points(signal) / count
     products = sum(p.numel() for n, p in start.field.named_parameters() if n.endswith("weight"))
-    return float(3 * 2 * products * steps * sum(start.kind.count(s) for s in signals))
+    return 3 * 2 * products * steps * points

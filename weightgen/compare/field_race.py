@@ -14,7 +14,6 @@ from weightgen.compare.field_jobs import (
     FieldJob,
     FieldSetup,
     carry_out_fits,
-    flops_of_fit,
     read_fits,
     read_rates,
     set_up,
@@ -99,13 +98,12 @@ def _refuse_unheeded(recipe: CompareRecipe) -> None:
 
 def _results(recipe: CompareRecipe, setup: FieldSetup, baseline: str, out: Path) -> Results:
     runs, starts = [], []
-    flops = flops_of_fit(setup.model, setup.test, recipe.steps)
     for i, entry in enumerate(setup.entries):
         rates = read_rates(FieldJob(i, None, 0).directory(out, entry))
         final = rates[recipe.steps].adaptation
         for seed in range(recipe.seeds):
             directory = FieldJob(i, seed, 0).directory(out, entry)
-            runs.append(read_fits(directory, entry.name, seed, final.rate, flops))
+            runs.append(read_fits(directory, entry.name, seed, final.rate))
         made_in = Path(entry.directory).expanduser() if entry.directory else None
         told = lineage(made_in)
         told["chosen"] = {str(b): r.model_dump() for b, r in rates.items()}
@@ -139,7 +137,7 @@ def _pictures(setup: FieldSetup, out: Path) -> list[dict[str, Any]]:
         found.append(picture(signal.name, ITSELF, 0, 0.0, itself.read_bytes(), SIDE))
         for i, entry in enumerate(setup.entries):
             directory = FieldJob(i, 0, 0).directory(out, entry)
-            scores = read_fits(directory, entry.name, 0, 1.0, 0.0)
+            scores = read_fits(directory, entry.name, 0, 1.0)
             for row, step in enumerate(scores.marks.tolist()):
                 file = directory / f"signal-{number}-step-{step}.png"
                 if step in SHOWN_AT and file.is_file():

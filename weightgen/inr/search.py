@@ -51,6 +51,8 @@ def recommend(
         # First what the start was learned with, or Adam's usual rates, and what was best for fewer steps.
         known = [Adaptation(learned_steps=EVERY, rate=rate) for rate in RATES[: 1 if start.rates is not None else None]]
         known += [found[max(found)].adaptation] if found else []
+        # Rates of a few steps on all observations are too high for many on some of them (benchmarks/inr.md).
+        known += [Adaptation(learned_steps=EVERY, scale=0.5)] if start.rates is not None and budget >= LONG else []
         for adaptation in known:
             study.enqueue_trial(_words(adaptation), skip_if_exists=True)
         for _ in range(counts[budget]):
