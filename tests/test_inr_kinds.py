@@ -83,4 +83,5 @@ def test_from_a_folder_to_a_drawing(
     assert found["environment"]["signals"]["test"] == 1  # what learning held out
     weights = 24 * (config["field"]["inputs"] + 24 + config["field"]["outputs"])
     assert {s["flops_per_step"] for s in found["starts"]} == {3 * 2 * weights * points}  # of all points along the rays
+    assert ("pictures" in found) == (kind in ("ct", "views"))
     assert all(np.isfinite(start["curve"]["mean"]).all() for start in found["starts"])

@@ -201,3 +201,16 @@ def test_losses_and_scores_do_not_depend_on_the_parts(tmp_path: Path, monkeypatc
     whole = one.score(true_field(4), batch)
     monkeypatch.setattr("weightgen.inr.signals.views.POINTS", 7 * 15)
     assert torch.allclose(one.score(true_field(4), batch), whole)
+
+
+def test_a_scene_is_aimed_at_with_the_camera_of_what_is_drawn_of_it(tmp_path: Path) -> None:
+    write_scene(tmp_path / "a", around(9, 0.3), height=6, width=8)
+    views = kind(samples=4)
+    signal = views.load(str(tmp_path / "a"))[0]
+    seen = signal.data.held_out
+    aimed = views.aimed(signal)
+    assert isinstance(aimed, Views)
+    assert torch.equal(aimed.pose, seen.poses[0])
+    assert aimed.angle == seen.angle
+    assert (aimed.samples, aimed.near) == (views.samples, views.near)
+    np.testing.assert_array_equal(np.rint(np.asarray(views.itself(signal)) * 255), seen.images[0].numpy())

@@ -155,7 +155,7 @@ def _fit_all(start: Start, setup: FieldSetup, recommended: dict[int, Recommended
             run = start.fit([signal], min(budget, how.steps), how.adaptation)
             curve[row, i] = run.final[0]
             if itself is not None and budget in SHOWN_AT:
-                drawn = kind.render(evaluator(start.field, run.tensors), kind.shape(signal), SIDE)
+                drawn = kind.aimed(signal).render(evaluator(start.field, run.tensors), kind.shape(signal), SIDE)
                 kind.save(drawn, directory / f"signal-{i}-step-{budget}.png", kind.shape(signal))
     flops = flops_of_fit(start, setup.test, setup.budgets[-1])
     result = {"marks": [0, *setup.budgets], "seconds": time.perf_counter() - began, "flops": flops}

@@ -104,6 +104,10 @@ class Kind(ABC):
         """Return a signal as `render` would draw a perfect fit of it; None where no picture shows it."""
         return None
 
+    def aimed(self, signal: Signal) -> Kind:
+        """Return this kind as it draws what `itself` shows of a signal: a scene through that view's camera."""
+        return self
+
     def remark(self, signal: Signal) -> str | None:
         """Return what is poor about a signal that can be used all the same."""
         return None

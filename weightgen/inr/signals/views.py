@@ -138,6 +138,15 @@ class Views(Kind):
     def shape(self, signal: Signal) -> list[int]:
         return list(signal.data.held_out.images.shape[:3])
 
+    def itself(self, signal: Signal) -> np.ndarray:
+        """Return the first view held out, (height, width, 3) in [0, 1]."""
+        return np.asarray(signal.data.held_out.images[0].float() / 255)
+
+    def aimed(self, signal: Signal) -> Views:
+        seen = signal.data.held_out
+        camera = {"angle": seen.angle, "pose": seen.poses[0].tolist()}
+        return Views(ViewConfig(**{**self.config.model_dump(), **camera}))
+
     def render(self, evaluate: Evaluate, shape: Sequence[int], size: int | None = None) -> np.ndarray:
         """Return what the configured camera sees, (height, width, 3) in [0, 1]; `size` is the longer side."""
         height, width = (max(1, round(n * (size or max(shape[1:])) / max(shape[1:]))) for n in shape[1:])
