@@ -161,7 +161,7 @@ def test_learning_that_diverges_keeps_what_was_learned(
     nothing = command(*words, "--save-every", "100", "--out", "nothing")
     assert nothing.code == 1
     assert "the loss was not finite at step 7" in nothing.err
-    assert not (here / "nothing").exists()
+    assert not list(here.glob("nothing*"))
 
 
 def test_learning_that_ends_nowhere_is_not_published(command: Command, here: Path) -> None:

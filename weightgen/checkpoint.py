@@ -90,7 +90,7 @@ def publish(directory: Path, force: bool = False, needed: int = 0) -> Iterator[S
 def hold(directory: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold a working directory for this process; raises UsageError where another still has it after some seconds.
 
-    The lock goes with the process, so nothing is left to clean up after a kill.
+    The lock goes with the process, so nothing is left to clean up after a kill. What is empty at the end is removed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -105,7 +105,12 @@ def hold(directory: Path, patience: float = 0.0) -> Iterator[None]:
                 f"{printable(str(directory))}: another weightgen process is at work there. Wait for it, or choose "
                 "another --out."
             )
-        yield
+        try:
+            yield
+        finally:
+            if first_process():
+                with contextlib.suppress(OSError):  # it holds something, or is gone
+                    directory.rmdir()
     finally:
         os.close(lock)
 

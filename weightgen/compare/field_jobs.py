@@ -132,7 +132,6 @@ def carry_out_fits(recipe: CompareRecipe, job: FieldJob, out: Path, step_done: C
             _fit_all(start, setup, recommended, staged.path)
         staged.manifest.update(stage="compare", recipe_hash=recipe.hash)
     step_done(job.steps)
-    target.with_name(target.name + ".training").rmdir()
     return target
 
 
