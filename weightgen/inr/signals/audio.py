@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ MAX_SAMPLES = 1 << 28  # of one file, over its channels: a compressed file of si
 QUIET = 1e-12  # power of what counts as nothing
 SILENT = 1e-4  # below -80 dB of full scale there is nothing to learn
 FULL_SCALE = 127 / 128  # the largest sample of 8 bits, the coarsest that is read
+UNKNOWN = 0x7FFF0000  # bytes: a WAV that was written to a pipe says so many, or more
 CLIPPED = 0.01  # of the samples at full scale: it sounds distorted
 
 
@@ -89,9 +91,13 @@ class Audio(Kind):
         if rate != self.rate:
             raise InputError(f"{shown}: has {rate} samples per second, expected {self.rate}. Resample it first.")
         try:
-            samples, _ = soundfile.read(file, dtype="float32", always_2d=True)
+            with soundfile.SoundFile(file) as opened:
+                samples, told = opened.read(dtype="float32", always_2d=True), opened.extra_info
         except (soundfile.SoundFileError, OSError, MemoryError) as error:
             raise InputError(f"{shown}: cannot be read ({_reason(error)})") from error
+        short = re.search(r"^data : (\d+) \(should be (\d+)\)", told, re.M)  # of WAV: the library reads what is there
+        if short and int(short[1]) < UNKNOWN:
+            raise InputError(f"{shown}: is cut short: {short[1]} bytes of samples were promised, {short[2]} are there")
         top = float(np.abs(samples).max(initial=0.0))
         if not top <= 1:  # NaN as well
             raise InputError(f"{shown}: has samples up to {top:g}, expected them in [-1, 1]. Normalise it first.")
