@@ -11,9 +11,11 @@ from PIL import Image
 
 from tests.balls import ANGLE, around, write_scene
 from tests.conftest import Command
+from weightgen.card import start_card
 from weightgen.checkpoint import verify
 from weightgen.files import in_package
 from weightgen.inr.start import CONFIG, load_start
+from weightgen.recipe import MetalearnRecipe, load_recipe
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
 STARTS = [f.parent for f in sorted(SHIPPED.glob(f"*/{CONFIG}")) if "weightgen-inr-start" in f.read_text()]
@@ -39,8 +41,14 @@ def test_a_shipped_start_is_whole_and_small(directory: Path) -> None:
     assert sum(p.numel() for p in start.field.parameters()) <= 200_000
     assert start.recommended
     assert LICENCES[directory.name] in (directory / "README.md").read_text()  # of what it was learned from
-    recipe = (SHIPPED.parent / "recipes" / f"{directory.name}.yaml").read_text()
-    assert f"out: checkpoints/{directory.name}" in recipe
+    recipe = load_recipe(directory / "recipe.yaml")
+    assert isinstance(recipe, MetalearnRecipe)
+    ours = load_recipe(SHIPPED.parent / "recipes" / f"{directory.name}.yaml")
+    assert ours.out == f"checkpoints/{directory.name}"
+    assert ours.model_copy(update={"out": None}) == recipe
+    card = (directory / "README.md").read_text()
+    assert card == start_card(recipe, start, manifest["evidence"], directory.name)
+    assert ("From 50 steps on: on 3 of them" in card) == (max(start.recommended) >= 50)
 
 
 def test_photos_fit_a_picture_that_nobody_learned_from(command: Command, tmp_path: Path) -> None:

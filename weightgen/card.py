@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from weightgen import __version__
 from weightgen.errors import printable
+from weightgen.inr.search import FEW, LONG, POINTS
 from weightgen.inr.snippet import snippet
 from weightgen.models.architecture import Architecture
 from weightgen.models.source import Source
@@ -108,12 +109,14 @@ def start_card(recipe: MetalearnRecipe, start: Start, evidence: Mapping[str, Any
         f"| {budget} | {r.steps} | {r.score:.2f}{unit} | {_advice(r.adaptation, r.steps)} |\n"
         for budget, r in start.recommended.items()
     )
+    searched = f"\nFrom {LONG} steps on: on {FEW} of them, {POINTS:,} random points a step."
+    long = searched if max(start.recommended, default=0) >= LONG else ""
     table = (
         f"""
 | budget | steps | {evidence["metric"]} | how |
 |---:|---:|---:|---|
 {rows}
-Settings and numbers of this table were chosen on signals held out of the training data.
+Settings and numbers of this table were chosen on signals held out of the training data.{long}
 """
         if rows
         else ""
