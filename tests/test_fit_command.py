@@ -36,6 +36,13 @@ def test_many_signals_are_fitted_as_each_alone(command: Command, here: Path) -> 
         for key, value in one.items():
             assert torch.allclose(value, together[key][names.index(name)], atol=1e-5), key
     assert command("verify", "each").code == 0
+    # Random points are the same for a signal whatever is fitted beside it.
+    assert command("fit", "start", "new", "--steps", "4", "--points", "40", "--out", "some").code == 0
+    assert command("fit", "start", "new/p52.png", "--steps", "4", "--points", "40", "--out", "alone").code == 0
+    some, alone = (load_file(here / out / "model.safetensors") for out in ("some", "alone"))
+    assert all(torch.allclose(v, some[n][names.index("p52")], atol=1e-5) for n, v in alone.items())
+    whole = together["net.0.weight"][names.index("p52")]
+    assert not torch.allclose(alone["net.0.weight"], whole, atol=1e-5)
     command("render", "all", "--out", "x.png").refused(2, "which of 4 fits?")
     command("render", "all", "--out", "x.png", "--name", "nobody").refused(3, "no fit is called 'nobody'")
     assert command("render", "all", "--out", "x.png", "--name", "wide").code == 0

@@ -12,12 +12,14 @@ from PIL import Image
 from skimage.transform import radon
 
 from tests.fields import agree_in_parts, fitted, refused, small_field
+from weightgen.compare.field_jobs import flops_of_fit
 from weightgen.errors import InputError, UsageError
-from weightgen.inr.fitting import stack
+from weightgen.inr.fitting import looked_at, stack
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.signals.radon import interpolated, ray_points
 from weightgen.inr.signals.tomography import Tomography
+from weightgen.inr.start import Start
 
 
 def kind(size: int = 16, **conventions: object) -> Tomography:
@@ -132,6 +134,17 @@ def test_a_field_recovers_a_slice_from_its_projections(tmp_path: Path) -> None:
 
 def test_losses_do_not_depend_on_the_parts() -> None:
     agree_in_parts(kind(6), [Signal(str(i), torch.randint(256, (6, 6), dtype=torch.uint8)) for i in range(3)])
+
+
+def test_a_step_looks_at_no_more_rays_than_points_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    scan, seen = kind(angles=9), phantom(16)
+    assert looked_at(scan, seen) == scan.count(seen) == 9 * 16
+    monkeypatch.setattr("weightgen.inr.fitting.MANY", 16 * 100)
+    assert looked_at(scan, seen) == 100
+    assert looked_at(scan, seen, 7) == 7
+    start = Start(small_field(scan), scan)
+    weights = 32 * (2 + 32 + 1)
+    assert flops_of_fit(start, [seen, seen], 5) == 2 * 5 * 6 * weights * 100 * 16  # of 16 points along each ray
 
 
 def test_slices_are_read_and_resized(tmp_path: Path) -> None:

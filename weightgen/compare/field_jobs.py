@@ -16,7 +16,7 @@ from weightgen.compare.entries import Entry, make_start, parse_entry
 from weightgen.compare.jobs import PATIENCE, TUNING, finished, job_directory
 from weightgen.compare.runs import Run
 from weightgen.errors import InputError, UsageError, WeightgenError, printable
-from weightgen.inr.fitting import evaluator
+from weightgen.inr.fitting import evaluator, looked_at
 from weightgen.inr.search import recommend
 from weightgen.inr.signals.division import divided
 from weightgen.inr.signals.files import splits
@@ -171,14 +171,12 @@ def read_fits(directory: Path, name: str, seed: int, rate: float) -> Run:
     return Run(name, seed, rate, np.array(found["marks"]), curve, curve[-1], found["seconds"], found["flops"])
 
 
-def flops_of_fit(start: Start, signals: Sequence[Signal], steps: int, observations: int = 0) -> float:
-    """Return the operations of fitting all signals once: a gradient costs three times the products of a pass.
+def flops_of_fit(start: Start, signals: Sequence[Signal], steps: int, points: int = 0) -> float:
+    """Return the operations of fitting each signal once, `points` as of `Start.fit`.
 
-    A step looks at so many observations of a signal; 0: at all of them.
+    A gradient costs three times the products of a pass.
     """
-    kind, points = start.kind, 0.0
-    for signal in signals:
-        count = kind.count(signal)
-        points += min(observations or count, count) * kind.points(signal) / count
+    kind = start.kind
+    evaluated = sum(looked_at(kind, s, points) * kind.points(s) / kind.count(s) for s in signals)
     products = sum(p.numel() for n, p in start.field.named_parameters() if n.endswith("weight"))
-    return 3 * 2 * products * steps * points
+    return 3 * 2 * products * steps * evaluated

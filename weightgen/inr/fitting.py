@@ -87,9 +87,16 @@ def observed(
     `points` random ones of each signal, others at every step; 0: all, or, of signals that ask for more than MANY points
     of the field, as many random ones as evaluate those.
     """
-    count = kind.count(signals[0])
-    few = points or max(1, min(count, MANY * count // kind.points(signals[0])))
-    return _some(kind, signals, few, seed, device) if few < count else _complete(kind, signals, device)
+    few = looked_at(kind, signals[0], points)
+    if few < kind.count(signals[0]):
+        return _some(kind, signals, few, seed, device)
+    return _complete(kind, signals, device)
+
+
+def looked_at(kind: Kind, signal: Signal, points: int = 0) -> int:
+    """Return how many observations of a signal a step looks at, `points` as for `observed`."""
+    count = kind.count(signal)
+    return min(count, points or max(1, MANY * count // kind.points(signal)))
 
 
 def _complete(kind: Kind, signals: Sequence[Signal], device: torch.device) -> Callable[[], Parts]:
@@ -105,11 +112,12 @@ def _complete(kind: Kind, signals: Sequence[Signal], device: torch.device) -> Ca
 
 
 def _some(kind: Kind, signals: Sequence[Signal], few: int, seed: int, device: torch.device) -> Callable[[], Parts]:
-    generator = torch.Generator().manual_seed(seed)
+    # One for each, alike: what a signal is fitted to does not depend on which others are fitted beside it.
+    generators = [torch.Generator().manual_seed(seed) for _ in signals]
 
     def parts() -> Parts:
         looks = []
-        for signal in signals:
+        for signal, generator in zip(signals, generators, strict=True):
             which = torch.randint(kind.count(signal), (few,), generator=generator)
             looks.append(kind.observe(signal, which, generator))
         return [(stack(looks, device), 1.0)]
