@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,9 @@ from PIL import Image
 
 from tests.balls import around, write_scene
 from tests.conftest import Command
+from weightgen.compare.field_jobs import SIDE
+from weightgen.inr.fitting import evaluator, stacked
+from weightgen.inr.start import load_start
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LEARN = ("--field", "siren", "--field-args", "hidden=24,hidden_layers=2,first_frequency=10", "--inner-rate", "0.05")
@@ -84,4 +89,13 @@ def test_from_a_folder_to_a_drawing(
     weights = 24 * (config["field"]["inputs"] + 24 + config["field"]["outputs"])
     assert {s["flops_per_step"] for s in found["starts"]} == {3 * 2 * weights * points}  # of all points along the rays
     assert ("pictures" in found) == (kind in ("ct", "views"))
+    if "pictures" in found:  # before any step: the start itself, a scene through the camera of the view beside it
+        start, shown = load_start(tmp_path / "start"), found["pictures"][1]
+        (seen,) = (s for s in start.kind.load(str(tmp_path / "data")) if s.name == shown["signal"])
+        evaluate = evaluator(start.field, stacked(start.field, 1))
+        drawn = start.kind.aimed(seen).render(evaluate, start.kind.shape(seen), SIDE)
+        start.kind.save(drawn, tmp_path / "drawn.png", start.kind.shape(seen))
+        with Image.open(io.BytesIO(base64.b64decode(shown["png"]))) as picture, Image.open("drawn.png") as expected:
+            assert (shown["start"], shown["step"]) == ("start", 0)
+            assert np.array_equal(np.asarray(picture), np.asarray(expected.convert(picture.mode)))
     assert all(np.isfinite(start["curve"]["mean"]).all() for start in found["starts"])
