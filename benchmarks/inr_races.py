@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -238,7 +240,7 @@ def report(
         batch_size=len(baseline),
         baseline="random",
         recipe="",
-        command="python benchmarks/inr_races.py",
+        command=shlex.join(["python", "benchmarks/inr_races.py", *sys.argv[1:]]),
         environment=environment(),
     )
     results = assemble(runs, infos, info)
