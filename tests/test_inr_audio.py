@@ -134,12 +134,14 @@ def test_more_samples_last_as_long(tmp_path: Path) -> None:
     assert (found.samplerate, found.frames) == (16000, 100)
 
 
-def test_clipped_recordings_are_remarked() -> None:
-    samples = torch.tensor([0.0, 1.0, -1.0, 0.98, 32767 / 32768, 127 / 128, 0.5, 0.1]).unsqueeze(1)
-    assert (
-        kind().remark(Signal("x", samples)) == "50% of its samples are at full scale: it is clipped, and so is the fit"
-    )
-    assert kind().remark(Signal("x", samples, 0.9)) is None  # scaled up from below full scale
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "FLOAT"])
+def test_clipped_recordings_are_remarked(tmp_path: Path, subtype: str) -> None:
+    samples = np.array([0.0, 1.0, -1.0, 0.97, 32767 / 32768, 127 / 128, 0.5, 0.1])
+    soundfile.write(tmp_path / "clipped.wav", samples, 8000, subtype)
+    soundfile.write(tmp_path / "loud.wav", 0.95 * samples, 8000, subtype)
+    clipped, loud = kind().load(str(tmp_path))
+    assert clipped.remark == "50% of its samples are at full scale: it is clipped, and so is the fit"
+    assert loud.remark is None
 
 
 def test_a_field_learns_a_tone() -> None:

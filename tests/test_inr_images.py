@@ -149,6 +149,17 @@ def test_deep_greys_keep_their_range(tmp_path: Path) -> None:
     assert signal.data.flatten().tolist() == [0, 128, 255]
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tiff"])
+def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path, suffix: str) -> None:
+    still, *others = (Image.new("RGB", (6, 4), (60 * i, 0, 0)) for i in (4, 2, 1))
+    still.save(tmp_path / f"moving{suffix}", save_all=True, append_images=others)
+    still.save(tmp_path / f"still{suffix}")
+    moving, one = images(crop=None).load(str(tmp_path))
+    assert moving.remark == "has 3 frames, of which the first is taken"
+    assert one.remark is None
+    assert moving.data.float().mean((0, 1)).tolist() == pytest.approx([240, 0, 0], abs=4)
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     kind = images()
     (tmp_path / "text.png").write_text("no image")

@@ -79,7 +79,7 @@ def fit_signals(recipe: FitRecipe, *, force: bool = False, progress: Progress | 
         _publish(recipe, found, out, force)
         written.append(f"{recipe.out}/")
     written += [*_tabulate(recipe, found, curve), *_draw(recipe, found)]
-    remarks = [f"{printable(s.name)}: {told}" for s in signals if (told := start.kind.remark(s))]
+    remarks = [f"{printable(s.name)}: {s.remark}" for s in signals if s.remark]
     return Made(found, start.kind.metric.name, curve, adaptation, diverged, remarks, written)
 
 

@@ -17,19 +17,22 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def open_image(file: Path) -> Any:
-    """Open and decode an image; raises InputError where it cannot be."""
+    """Open and decode an image, the first of its `info["frames"]`; raises InputError where it cannot be."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings(), file.open("rb") as stream:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image: Any = Image.open(stream)
+            frames = getattr(image, "n_frames", 1)  # before the first is decoded, which may close the file
             image.load()
     except UnidentifiedImageError:
         raise InputError(f"{printable(str(file))}: is no image that can be read") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{printable(str(file))}: cannot be read ({printable(str(error))})") from error
-    return plain(image)
+    image = plain(image)
+    image.info["frames"] = frames
+    return image
 
 
 def plain(image: Any) -> Any:

@@ -103,13 +103,9 @@ class Audio(Kind):
             raise InputError(f"{shown}: has samples up to {top:g}, expected them in [-1, 1]. Normalise it first.")
         if top < SILENT:
             raise InputError(f"{shown}: is silent (no sample above {SILENT:g}). Leave it out.")
-        return Signal(name, torch.from_numpy(samples / top), top)
-
-    def remark(self, signal: Signal) -> str | None:
-        full = float((signal.data.abs() * signal.scale >= FULL_SCALE).double().mean())
-        return (
-            f"{full:.0%} of its samples are at full scale: it is clipped, and so is the fit" if full > CLIPPED else None
-        )
+        full = float((np.abs(samples) >= FULL_SCALE).mean())
+        clipped = f"{full:.0%} of its samples are at full scale: it is clipped, and so is the fit"
+        return Signal(name, torch.from_numpy(samples / top), top, clipped if full > CLIPPED else None)
 
     def count(self, signal: Signal) -> int:
         return len(signal.data)

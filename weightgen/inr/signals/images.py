@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,10 +63,10 @@ class Images(Kind):
         return {"crop": crop, **arguments, "channels": channels}
 
     def load(self, data: str) -> list[Signal]:
-        found = {Path(name): self._pixels(name, image) for name, image in pictures(data)}
-        return [Signal(name, pixels) for name, pixels in zip(names_of(list(found)), found.values(), strict=True)]
+        found = {Path(name): self._signal(name, image) for name, image in pictures(data)}
+        return [replace(one, name=name) for name, one in zip(names_of(list(found)), found.values(), strict=True)]
 
-    def _pixels(self, name: str, image: Any) -> Tensor:
+    def _signal(self, name: str, image: Any) -> Signal:
         """Return an image as (height, width, channels) bytes."""
         found = channels_of(image)
         if found == 4 and self.outputs != 4:
@@ -78,7 +79,9 @@ class Images(Kind):
         pixels = np.array(image.convert(MODES[self.outputs]))
         if self.outputs == 4:  # what is invisible has no colour
             pixels[..., :3] = np.rint(pixels[..., :3] * (pixels[..., 3:] / 255.0)).astype(np.uint8)
-        return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1))
+        frames = image.info.get("frames", 1)
+        remark = f"has {frames} frames, of which the first is taken" if frames > 1 else None
+        return Signal(name, torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)), remark=remark)
 
     def count(self, signal: Signal) -> int:
         return int(signal.data.shape[0] * signal.data.shape[1])

@@ -31,6 +31,8 @@ class Signal:
     """What the kind keeps: pixels, samples, points with distances, rays with colours."""
     scale: float = 1.0
     """What its values were divided by, and what is drawn is multiplied by."""
+    remark: str | None = None
+    """What is poor about it, where it can be used all the same."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,6 @@ class Kind(ABC):
     def aimed(self, signal: Signal) -> Kind:
         """Return this kind as it draws what `itself` shows of a signal: a scene through that view's camera."""
         return self
-
-    def remark(self, signal: Signal) -> str | None:
-        """Return what is poor about a signal that can be used all the same."""
-        return None
 
     def coverage(self, signal: Signal) -> float:
         """Return the area that a signal covers of [-1, 1]^inputs, as a fraction of what the learning signals covered.
