@@ -4,7 +4,8 @@
 
 Every field, of at most 200 k parameters, gets the same outer steps for the logarithms of its inner rates (one for each
 tensor and step), on some pixels of some photos; then its PSNR after two steps on all pixels of photos held out of the
-folder. The rates begin at the best of a grid, chosen on photos that are learned from; every field at middle grey.
+folder. The rates begin at the best of a grid, chosen on photos that are learned from; every field at middle grey. Seeds
+are of its weights and of what it looks at; leads over the field of `photos-deep` are seed by seed, 95 %.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measures import over_seeds
 
 from weightgen.inr.config import field_config
 from weightgen.inr.field import Field
@@ -28,6 +30,7 @@ from weightgen.trained import Diverged
 from weightgen.training import score, train
 
 VALIDATION, GRID = 8, (0.003, 0.03, 0.3)
+REFERENCE = "SIREN 2-440x2-3, first w0 60, gain 2"
 UNMOVED = 1e-9  # outer rate of the weights: the loop wants a positive one
 WIDE = {"hidden": 440, "hidden_layers": 2}
 FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -55,6 +58,7 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--points", type=int, default=1024)
+    parser.add_argument("--seeds", type=int, default=5)
     words = parser.parse_args()
     torch.set_num_threads(1)
     kind = make_kind("image", {"channels": 3})
@@ -63,19 +67,38 @@ def main() -> None:
     held_out, photos = order[:VALIDATION], order[VALIDATION:]
     signals: dict[Split, list[Signal]] = {"train": photos, "tune": photos[:4], "validation": held_out}
     task = MetaTask(kind, signals, 2, words.points, relative=True)
-    print("| field | parameters | rates begin at | PSNR after 2 steps |\n|---|---:|---:|---:|")
-    for name, (family, arguments) in FIELDS.items():
+    names = [REFERENCE, *(name for name in FIELDS if name != REFERENCE)]
+    print("| field | parameters | rates begin at | PSNR after 2 steps | lead |\n|---|---:|---:|---:|---:|")
+    reference: list[float] = []
+    for name in names:
+        family, arguments = FIELDS[name]
         config = field_config(family, {"outputs": 3, "offset": 0.5, **arguments})
-        _, began = max((learned(task, config, rate, 10, "tune"), rate) for rate in GRID)
-        psnr = learned(task, config, began, words.steps, "validation")
+        began, psnrs = [], []
+        for seed in range(words.seeds):
+            _, rate = max((learned(task, config, rate, 10, "tune", seed), rate) for rate in GRID)
+            began.append(rate)
+            psnrs.append(learned(task, config, rate, words.steps, "validation", seed))
+        reference = reference or psnrs
+        leads = [own - other for own, other in zip(psnrs, reference, strict=True)]
+        lead = "" if name == REFERENCE else over_seeds(leads).short("+.1f")
         count = sum(p.numel() for p in Field(config).parameters())
-        print(f"| {name} | {count} | {began:g} | {psnr:.1f} |", flush=True)
+        rates = ", ".join(f"{rate:g}" for rate in sorted(set(began)))
+        print(f"| {name} | {count} | {rates} | {over_seeds(psnrs).short('.1f')} | {lead} |", flush=True)
 
 
-def learned(task: MetaTask, config: Any, rate: float, steps: int, split: Split) -> float:
+def learned(task: MetaTask, config: Any, rate: float, steps: int, split: Split, seed: int) -> float:
     """Return the PSNR on a split after so many outer steps of the inner rates."""
-    model = MetaLearner(Field(config), task.kind, Inner(2, rate, True), "maml", True)
-    settings = Settings(steps=steps, batch_size=3, learning_rate=UNMOVED, weight_decay=0.0, clip=10.0, marks=())
+    model = MetaLearner(Field(config, seed), task.kind, Inner(2, rate, True), "maml", True)
+    settings = Settings(
+        steps=steps,
+        batch_size=3,
+        learning_rate=UNMOVED,
+        weight_decay=0.0,
+        clip=10.0,
+        marks=(),
+        data_seed=seed,
+        augment_seed=seed,
+    )
     try:
         train(model, task, settings)
     except Diverged:

@@ -25,7 +25,7 @@ class Estimate:
 
     def short(self, form: str = ".2f") -> str:
         """Write a symmetric interval as `value ±half`."""
-        return f"{self.value:{form}} ±{(self.high - self.low) / 2:{form}}"
+        return f"{self.value:{form}} ±{(self.high - self.low) / 2:{form.lstrip('+')}}"
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:
