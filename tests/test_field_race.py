@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 
 from tests.conftest import Command
+from tests.fields import refused, small_field
 from tests.small_start import here, made, write
 from weightgen.compare.entries import make_start, parse_entry
 from weightgen.compare.field_jobs import set_up
-from weightgen.errors import UsageError
+from weightgen.errors import InputError, UsageError
 from weightgen.inr.config import FieldConfig
 from weightgen.inr.controls import average, centred
 from weightgen.inr.field import Field
@@ -24,7 +25,7 @@ from weightgen.inr.fitting import evaluator, stacked
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.division import divided
 from weightgen.inr.signals.kind import Signal
-from weightgen.inr.start import load_start
+from weightgen.inr.start import Start, load_start, save_start
 from weightgen.recipe import CompareRecipe
 
 __all__ = ["here", "made"]
@@ -107,16 +108,32 @@ def test_data_that_is_gone_is_known_by_its_name(here: Path) -> None:
     recipe = CompareRecipe(task="fit", data=str(here / "pictures"), start=[str(here / "start"), "random"])
     learned_from(here / "start", "elsewhere/pictures")
     assert len(set_up(recipe).test) == 1  # a tenth of twelve
-    (here / "start" / "recipe.yaml").unlink()
-    again = recipe.model_copy(update={"steps": 9})  # what was set up is remembered
-    assert len(set_up(again).test) == 6
+    (here / "pictures").rename(here / "photos")  # and by the names of its signals
+    moved = recipe.model_copy(update={"data": str(here / "photos")})
+    assert len(set_up(moved).test) == 1
+    (here / "start" / "manifest.json").unlink()
+    assert len(set_up(moved, anew=True).test) == 6
+
+
+def test_signals_that_came_or_went_are_noticed(here: Path) -> None:
+    learned_from(here / "start", str(here / "pictures"))
+    (here / "pictures" / "p3.png").rename(here / "pictures" / "p99.png")
+    recipe = CompareRecipe(task="fit", data=str(here / "pictures"), start=[str(here / "start"), "random"])
+    refused(InputError, lambda: set_up(recipe), "signals came or went since")
+
+
+def test_starts_that_read_signals_otherwise_do_not_race(tmp_path: Path) -> None:
+    for name, size in (("small", 8), ("large", 16)):
+        kind = make_kind("ct", {"size": size})
+        (tmp_path / name).mkdir()
+        save_start(Start(small_field(kind), kind), tmp_path / name)
+    recipe = CompareRecipe(task="fit", data="slices", start=[str(tmp_path / n) for n in ("small", "large")])
+    refused(UsageError, lambda: set_up(recipe), "large reads signals with size=16", "small with size=8")
 
 
 def test_of_a_single_signal_nothing_is_left_to_choose_by(here: Path, command: Command) -> None:
     (here / "new").mkdir()
     (here / "pictures" / "p1.png").rename(here / "new" / "p1.png")
-    command(*race("start", "random")).refused(3, "at least 2")
-    learned_from(here / "start", "new")
     command(*race("start", "random")).refused(3, "at least 2")
 
 

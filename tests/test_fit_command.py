@@ -8,6 +8,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -56,7 +57,7 @@ def test_a_fit_that_diverges_keeps_its_best_step(command: Command, here: Path) -
     words = ("fit", "start", "pictures/p1.png", "--optimizer", "sgd", "--rate", "1e12", "--steps", "9")
     outcome = command(*words, "--out", "fits", "--render", "out.png")
     assert outcome.code == 1
-    assert "the loss became infinite; its best step was kept" in outcome.err
+    assert "the loss became infinite; its best step was kept. Try a lower --rate." in outcome.err
     kept, start = load_file(here / "fits" / "model.safetensors"), load_file(here / "start" / "model.safetensors")
     assert all(bool(torch.isfinite(t).all()) for t in kept.values())
     assert torch.equal(kept["net.0.weight"], start["net.0.weight"])  # no step was better than none
@@ -107,12 +108,34 @@ def test_broken_starts_are_refused(command: Command, here: Path) -> None:
         ('"activation": "sine"', '"activation": "sin"', "activation"),
         ('"kind": "image"', '"kind": "smell"', "unknown kind of signal 'smell'"),
         ('"channels": 3', '"channels": 2', "channels"),
+        ('"channels": 3', '"channels": 1', "image signals have 1 values at 2 coordinates, its field 3 at 2"),
+        ('"inputs": 2', '"inputs": 3', "image signals have 3 values at 2 coordinates, its field 3 at 3"),
         ('"format": "weightgen-inr-start"', '"format": "other"', "expected format weightgen-inr-start"),
         ('"hidden": 24', '"hidden": 99999999', "hidden"),
         ("{", "[", "not valid JSON"),
     ):
         config.write_text(words.replace(old, new, 1))
         command(*fit).refused(3, "config.json", text)
+    huge = words.replace('"hidden": 24', '"hidden": 16384').replace('"hidden_layers": 2', '"hidden_layers": 64')
+    config.write_text(huge)  # 69 GB, if it were believed
+    command(*fit).refused(3, "which config.json asks for")
+
+
+def test_fits_that_cannot_be_are_refused(command: Command, here: Path) -> None:
+    assert command("fit", "start", "pictures/p1.png", "--out", "one").code == 0
+    config = here / "one" / "config.json"
+    told = json.loads(config.read_text())
+    for shape, text in (
+        ([], "no []"),
+        ([3], "a grid of 2 sizes"),
+        ([3, 4, 5], "a grid of 2 sizes"),
+        ([0, 4], "shape"),
+        ([-5, 10], "shape"),
+        ([10**7, 10**7], "no [10000000, 10000000]"),
+    ):
+        told["signals"][0]["shape"] = shape
+        config.write_text(json.dumps(told))
+        command("render", "one", "--out", "x.png").refused(3, "config.json", text)
 
 
 def test_python_does_what_the_command_line_does(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,12 +154,12 @@ def test_python_does_what_the_command_line_does(here: Path, monkeypatch: pytest.
 
 
 def test_a_drawing_that_fails_does_not_lose_the_fit(command: Command, here: Path) -> None:
-    fit = ("fit", "start", "pictures/p1.png", "--out", "one", "--curve", "tables/curve.csv")
-    os.mkfifo("one.png")
-    outcome = command(*fit, "--render", "one.png")
+    Image.fromarray(blobs(70).repeat(3, 0).repeat(2, 1)[:, :3]).save(here / "tall.png")  # 36 x 3
+    fit = ("fit", "start", "tall.png", "--steps", "1", "--out", "one", "--curve", "tables/curve.csv")
+    outcome = command(*fit, "--render", "one.webp", "--render-size", "16384")
     assert outcome.code == 2
-    assert "one.png: exists and is no regular file" in outcome.err
-    (here / "one.png").unlink()
+    assert "one.webp: cannot be written (" in outcome.err
+    assert not (here / "one.webp").exists()
     assert command("render", "one", "--out", "one.png").code == 0
     assert (here / "tables" / "curve.csv").is_file()
 
@@ -154,9 +177,23 @@ def test_places_to_write_to_are_checked(command: Command, here: Path) -> None:
     before = (here / "start" / "config.json").read_bytes()
     command("fit", "start", "pictures/p1.png", "--out", "start", "--force").refused(2, "is the start itself")
     assert (here / "start" / "config.json").read_bytes() == before
-    os.mkfifo(here / "pipe")
-    command("fit", "start", "pictures/p1.png", "--curve", "pipe").refused(2, "no regular file")
-    assert (here / "pipe").is_fifo()
+    os.mkfifo(here / "pipe.png")
+    (here / "file").touch()
+    for option in ("--curve", "--render"):
+        fit = ("fit", "start", "pictures/p1.png", "--out", "never", option)
+        command(*fit, "pipe.png").refused(2, "no regular file")
+        command(*fit, "file/inside/x.png").refused(2, "file is no directory")
+        command(*fit, "pictures/p1.png").refused(2, "is what it would be made from")
+    command("fit", "start", "pictures/p1.png", "--curve", "start").refused(2, "no regular file")
+    command("fit", "start", "pictures/p1.png", "--out", "file/inside").refused(2, "file is no directory")
+    command("fit", "start", "pictures/p1.png", "--render", "x.png", "--render-size", "20000").refused(2, "not 20000")
+    command("fit", "start", "pictures", "--render", "pictures").refused(2, "is what it would be made from")
+    command("fit", "start", "pictures", "--render", "file").refused(2, "12 signals need a folder")
+    assert np.array_equal(pixels(here / "pictures" / "p1.png"), blobs(1) / 255)
+    assert (here / "pipe.png").is_fifo()
+    (here / "drawn.v1").mkdir()
+    assert command("fit", "start", "pictures", "--render", "drawn.v1").code == 0
+    assert not (here / "never").exists()
     assert command("fit", "start", "pictures/p1.png", "--out", "one").code == 0
     for size in ("0", "-5", "20000"):
         assert command("render", "one", "--out", "one.png", "--size", size).code == 2

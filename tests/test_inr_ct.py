@@ -170,6 +170,8 @@ def test_what_is_no_slice_is_refused(tmp_path: Path) -> None:
     refused(InputError, load, "a.png: is 20 x 16 pixels, expected a square slice", "Pad or crop it first.")
     write(file, np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3))
     refused(InputError, load, "a.png: has colours, expected a grey slice. Convert it first.")
+    write(file, np.arange(16 * 16 * 4, dtype=np.uint8).reshape(16, 16, 4))
+    refused(InputError, load, "a.png: has transparency, expected a grey slice. Flatten it first.")
     whole = write(file, phantom(16).data.numpy()).read_bytes()
     for raw in (b"", b"x" * 50, whole[:40], whole[:-30]):
         file.write_bytes(raw)

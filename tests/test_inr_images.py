@@ -149,6 +149,18 @@ def test_deep_greys_keep_their_range(tmp_path: Path) -> None:
     assert signal.data.flatten().tolist() == [0, 128, 255]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5])
+def test_values_that_are_no_light_are_refused(tmp_path: Path, value: float) -> None:
+    values = np.random.default_rng(0).random((4, 6)).astype(np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    (grey,) = images(channels=1, crop=None).load(str(tmp_path))
+    assert grey.data[..., 0].numpy() == pytest.approx(values * 255, abs=0.51)
+    values[1, 2] = value
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    with pytest.raises(InputError, match=r"a\.tiff: has values below zero or not finite"):
+        images(channels=1, crop=None).load(str(tmp_path))
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tiff"])
 def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path, suffix: str) -> None:
     still, *others = (Image.new("RGB", (6, 4), (60 * i, 0, 0)) for i in (4, 2, 1))

@@ -155,7 +155,7 @@ def test_fields_without_a_surface_are_refused() -> None:
     text = "the field has no surface: on a grid of 8^3 its values lie from 2 to 2"
     refused(InputError, lambda: one.render(lambda x: torch.full((*x.shape[:2], 1), 2.0), [8] * 3), text)
     refused(InputError, lambda: one.render(lambda x: torch.full((*x.shape[:2], 1), math.nan), [8] * 3), "nan")
-    refused(UsageError, lambda: one.render(lambda x: x[..., :1], [8] * 3, 2000), "2 to 1024 cells a side, not 2000")
+    refused(UsageError, lambda: one.render(lambda x: x[..., :1], [8] * 3, 2000), "from 2 to 1024, not 2000")
 
 
 @pytest.mark.parametrize("target", ["sdf", "occupancy"])

@@ -119,6 +119,9 @@ def test_scenes_are_read_with_their_held_out_views(tmp_path: Path) -> None:
     write_scene(tmp_path / "other", around(2))
     first, second = kind(views=1, background="black", downscale=2).load(str(tmp_path))
     assert (first.name, second.name) == ("balls", "other")
+    for place in ("a", "b"):
+        write_scene(tmp_path / "alike" / place / "scene", around(2))
+    assert [s.name for s in one.load(str(tmp_path / "alike"))] == ["a/scene", "b/scene"]
     assert first.data.learned.images.shape == (1, 5, 6, 3)
     assert first.data.learned.images[0, 0, 0].tolist() == [0, 0, 0]
 

@@ -24,6 +24,9 @@ from weightgen.inr.field import Field
 from weightgen.inr.signals import make_kind
 from weightgen.inr.snippet import snippet
 from weightgen.inr.start import Start, load_start, save_start
+from weightgen.inr.strainer import Strainer
+from weightgen.metalearning import kind_of, load_signals, make_learner
+from weightgen.recipe import MetalearnRecipe
 
 __all__ = ["here", "made"]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -116,13 +119,46 @@ def test_ctrl_c_and_on(command: Command, here: Path, monkeypatch: pytest.MonkeyP
     assert (here / "again" / "model.safetensors").read_bytes() == (here / "start" / "model.safetensors").read_bytes()
 
 
+def test_ctrl_c_while_rates_are_chosen(command: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from weightgen import metalearning, training
+
+    def interrupting(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    def learning(*arguments: Any) -> None:
+        raise AssertionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metalearning, "recommend", interrupting)
+        stopped = command(*LEARN, "--out", "again")
+    assert stopped.code == 130
+    assert "what was learned is saved in again.training" in stopped.err
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Loop, "_train_step", learning)
+        assert command(*LEARN, "--out", "again").code == 0
+    assert not (here / "again.training").exists()
+    for name in ("model.safetensors", "config.json"):
+        assert (here / "again" / name).read_bytes() == (here / "start" / name).read_bytes()
+
+
+def test_strainer_is_watched_at_a_rate_of_adam(here: Path) -> None:
+    told = {"data": str(here / "pictures"), "algorithm": "strainer"}
+    for rate, expected in ((None, 1e-3), (0.01, 0.01)):
+        recipe = MetalearnRecipe.model_validate({**told, "inner_rate": rate})
+        kind = kind_of(recipe)
+        model, _ = make_learner(recipe, kind, load_signals(recipe, kind))
+        assert isinstance(model, Strainer)
+        assert model.rate == expected
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_cards_say_how_to_evaluate_without_weightgen(name: str, tmp_path: Path) -> None:
-    config = field_config(name, {"hidden": 6, "hidden_layers": 3, "offset": 0.25, "first_frequency": 7.0})
+    config = field_config(name, {"hidden": 6, "hidden_layers": 3, "offset": 0.25, "first_frequency": 123.4567891})
     start = Start(Field(config, 3), make_kind("image", {}))
-    save_start(start, tmp_path)
+    (where := tmp_path / 'a "b\\').mkdir()
+    save_start(start, where)
     space: dict[str, Any] = {}
-    exec(snippet(config, str(tmp_path)), space)
+    exec(snippet(config, str(where)), space)
     points = torch.rand(5, 2) * 2 - 1
     assert torch.allclose(space["field"](points), start.field(points), atol=1e-6)
 
@@ -161,6 +197,7 @@ def test_learning_that_diverges_keeps_what_was_learned(
     nothing = command(*words, "--save-every", "100", "--out", "nothing")
     assert nothing.code == 1
     assert "the loss was not finite at step 7" in nothing.err
+    assert "Try a lower --inner-rate or --lr." in nothing.err
     assert not list(here.glob("nothing*"))
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.launch import first_process
 from weightgen.manifest import check, read_manifest, sync_directory, write_manifest
+from weightgen.places import check_place
 
 PARTIAL = "partial"  # being written, or being removed: never worth anything
 REPLACED = "replaced"  # the complete old checkpoint, between two renames
@@ -170,6 +171,7 @@ def recover(directory: Path) -> None:
 def check_target(target: Path, force: bool) -> None:
     """Raise UsageError when `publish` would refuse the target; a command asks before it starts to work."""
     if not os.path.lexists(target):
+        check_place(target)
         return
     shown = printable(str(target))
     if not force:

@@ -23,6 +23,7 @@ from weightgen.inr.fitting import Adaptation, Fitted, evaluator
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.inr.start import Start, load_start
+from weightgen.places import check_file, check_place, refuse_same
 from weightgen.preparation import versions
 from weightgen.recipe import FitRecipe
 from weightgen.training import Progress
@@ -60,7 +61,7 @@ def fit_signals(recipe: FitRecipe, *, force: bool = False, progress: Progress | 
     start = _with_conventions(start, {**start.kind.own(recipe.data), **recipe.signal_args})
     adaptation = adaptation_of(recipe, start)
     signals = start.kind.load(recipe.data)
-    _check_render(recipe, start, len(signals))
+    _check_places(recipe, start, len(signals))
     fits: list[Fits] = []
     curves: list[dict[int, np.ndarray]] = []
     diverged: list[str] = []
@@ -71,6 +72,7 @@ def fit_signals(recipe: FitRecipe, *, force: bool = False, progress: Progress | 
         fits.append(_named(start, group, run, recipe.steps))
         curves.append(run.curve)
         diverged += [s.name for s, lost in zip(group, run.diverged, strict=True) if lost]
+    start.field.cpu()  # as the fits are: drawing and saving want no accelerator
     found = joined(fits)
     steps = set.intersection(*(set(c) for c in curves))  # what diverged has fewer
     curve = {step: np.concatenate([c[step] for c in curves]) for step in sorted(steps)}
@@ -143,19 +145,28 @@ def _named(start: Start, group: list[Signal], run: Fitted, steps: int) -> Fits:
         FittedSignal(name=s.name, shape=start.kind.shape(s), scale=s.scale, score=score)
         for s, score in zip(group, scores, strict=True)
     ]
-    return Fits(start.field, start.kind, run.tensors, named, steps)
+    return Fits(start.field, start.kind, {n: t.cpu() for n, t in run.tensors.items()}, named, steps)
 
 
-def _check_render(recipe: FitRecipe, start: Start, signals: int) -> None:
-    """Refuse a place to draw to before the work, not after it."""
+def _check_places(recipe: FitRecipe, start: Start, signals: int) -> None:
+    """Refuse places to draw and to write to before the work, not after it."""
+    if recipe.curve is not None:
+        check_file(Path(recipe.curve), Path(recipe.data))
     if recipe.render is None:
         return
-    path, suffix = Path(recipe.render), start.kind.suffixes[0]
-    if signals > 1 and path.suffix:
-        raise UsageError(f"--render {printable(recipe.render)}: {signals} signals need a folder, not a file")
-    if signals == 1 and path.is_dir():
-        raise UsageError(f"--render {printable(recipe.render)}: is a folder; name the file, as in out{suffix}")
+    path, suffix, shown = Path(recipe.render), start.kind.suffixes[0], f"--render {printable(recipe.render)}"
+    if recipe.render_size is not None:
+        start.kind.check_size(recipe.render_size)
+    if signals > 1:
+        if path.is_file() or (path.suffix and not path.is_dir()):
+            raise UsageError(f"{shown}: {signals} signals need a folder, not a file")
+        refuse_same(path, Path(recipe.data))
+        check_place(path / suffix)
+        return
+    if path.is_dir():
+        raise UsageError(f"{shown}: is a folder; name the file, as in out{suffix}")
     _check_suffix(start.kind, path)
+    check_file(path, Path(recipe.data))
 
 
 def _check_suffix(kind: Kind, path: Path) -> None:
@@ -180,16 +191,23 @@ def _draw(recipe: FitRecipe, fits: Fits) -> list[str]:
 def render_fit(fits: Fits, path: Path, size: int | None = None) -> None:
     """Draw a single fit to a file, which is there whole or not at all.
 
-    Raises UsageError for a suffix that its kind does not know, InputError where drawing or writing fails.
+    Raises UsageError for a size or suffix that its kind does not know, or a format that cannot hold what was drawn,
+    InputError where drawing or writing fails.
     """
     kind, shape, scale = fits.kind, fits.signals[0].shape, fits.signals[0].scale
     _check_suffix(kind, path)
+    if size is not None:
+        kind.check_size(size)
     evaluate = evaluator(fits.field, fits.tensors)
     rendered = kind.render(lambda x: scale * evaluate(x), shape, size)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / f"drawn{path.suffix or kind.suffixes[0]}"
-        kind.save(rendered, file, shape)
+        try:
+            kind.save(rendered, file, shape)
+        except (ValueError, KeyError, RuntimeError) as error:  # what writers say of sizes and rates beyond a format
+            shown, reason = printable(str(path)), printable(str(error))
+            raise UsageError(f"{shown}: cannot be written ({reason}). Try another size or format.") from error
         write_file(path, file.read_bytes())
 
 

@@ -30,17 +30,22 @@ def open_image(file: Path) -> Any:
         raise InputError(f"{printable(str(file))}: is no image that can be read") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{printable(str(file))}: cannot be read ({printable(str(error))})") from error
-    image = plain(image)
+    try:
+        image = plain(image)
+    except ValueError as error:
+        raise InputError(f"{printable(str(file))}: {error}") from error
     image.info["frames"] = frames
     return image
 
 
 def plain(image: Any) -> Any:
-    """Return an image of 8 bits a channel, turned the right way up."""
+    """Return an image of 8 bits a channel, turned the right way up; raises ValueError for values that are no light."""
     from PIL import Image, ImageOps
 
     if image.mode.startswith(("I", "F")):  # 16 and 32 bits, which `convert` would clip at 255
         wide = np.asarray(image, dtype=np.float64)
+        if not (np.isfinite(wide).all() and wide.min(initial=0) >= 0):
+            raise ValueError("has values below zero or not finite. Scale them to 8 bits first.")
         top = {"I;16": 65535.0}.get(image.mode.rstrip("BLN"), max(float(wide.max(initial=1)), 1.0))
         image = Image.fromarray(np.rint(wide / top * 255).clip(0, 255).astype(np.uint8))
     return ImageOps.exif_transpose(image)

@@ -18,11 +18,12 @@ from weightgen.errors import CheckError, InputError, UsageError, printable
 from weightgen.inr.config import field_config
 from weightgen.inr.controls import redraw
 from weightgen.inr.field import Field
+from weightgen.inr.fitting import Adaptation
 from weightgen.inr.learner import Gradient, Inner, MetaLearner
 from weightgen.inr.learning import MetaTask, field_of
 from weightgen.inr.search import recommend
 from weightgen.inr.signals import KINDS, make_kind
-from weightgen.inr.signals.division import divided
+from weightgen.inr.signals.division import divided, names_digest
 from weightgen.inr.signals.files import splits
 from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.inr.start import Start, save_start
@@ -82,7 +83,9 @@ def metalearn_one(
     with hold(work):
         diverged: str | None = None
         try:
-            trained = train(model, task, settings, work / "states", progress=progress, tracker=recipe.tracker)
+            trained = train(
+                model, task, settings, work / "states", progress=progress, tracker=recipe.tracker, keep_end=True
+            )
         except Interrupted as stop:
             raise Interrupted(f"{stop}, and saved in {work}.\nThe same command goes on from there.") from stop
         except Diverged as error:
@@ -90,7 +93,13 @@ def metalearn_one(
         start, value = started(trained.model.cpu(), kind), math.nan  # which the main process finds
         if is_main_process():
             if recipe.trials:
-                found = recommend(start, signals["tune"], recipe.budget, recipe.trials, recipe.seed, searching)
+                try:
+                    found = recommend(start, signals["tune"], recipe.budget, recipe.trials, recipe.seed, searching)
+                except KeyboardInterrupt as stop:
+                    raise Interrupted(
+                        f"stopped while rates were chosen; what was learned is saved in {printable(str(work))}.\n"
+                        "The same command goes on from there."
+                    ) from stop
                 start = replace(start, recommended=found)
             scores = _tested(start, signals["test"], recipe.inner_steps)
             own = recipe.model_copy(update={"out": None})
@@ -112,6 +121,7 @@ def metalearn_one(
                     evidence=evidence,
                     curve={str(step): round(v, 4) for step, v in curve.items()},
                     signals={split: len(found) for split, found in signals.items()},
+                    signal_names=names_digest(signals["train"], signals["tune"], signals["test"]),
                     seconds=round(trained.seconds, 1),
                     cost={"meta_learning_flops": task.flops(model) * recipe.batch_size * recipe.steps},
                     versions=versions("optuna"),
@@ -127,7 +137,7 @@ def _last_good(error: Diverged, model: torch.nn.Module, states: Path) -> tuple[T
     """Return what had been learned when the newest state was saved, and what to say; raises the error without one."""
     kept = newest_complete(states)
     if kept is None:
-        raise error
+        raise CheckError(f"the loss was not finite at step {error.step}.\n{LOWER}") from error
     told = read_json(kept / "progress.json")
     model.load_state_dict(load_file(kept / "model.safetensors"))
     text = f"the loss was not finite at step {error.step}: what was learned by step {told['step']} is kept"
@@ -169,13 +179,14 @@ def make_learner(
     sizes = {"inputs": kind.inputs, "outputs": kind.outputs}
     suited = kind.suited.arguments if recipe.field is None else {}
     field = Field(field_config(recipe.field or "siren", {**sizes, **suited, **recipe.field_args}), recipe.seed)
-    rate = recipe.inner_rate or kind.suited.rate
+    strainer = recipe.algorithm == "strainer"  # fits by Adam, which has rates of its own
+    rate = recipe.inner_rate or (Adaptation().rate if strainer else kind.suited.rate)
     first = recipe.first_rate or (kind.suited.first_rate if recipe.inner_rate is None else None)
     if recipe.init != "own":
         redraw(recipe.init, field, kind, signals["train"], recipe.seed)
     steps, points, interpolate = recipe.inner_steps, recipe.points, recipe.algorithm in INTERPOLATED
     model: torch.nn.Module
-    if recipe.algorithm == "strainer":
+    if strainer:
         model, steps = Strainer(field, kind, len(signals["train"]), recipe.inner_steps, rate), 0
     else:
         algorithm = GRADIENTS.get(recipe.algorithm, "reptile")

@@ -44,15 +44,18 @@ def train(
     progress: Progress | None = None,
     tracker: str | None = None,
     at_mark: Callable[[int, torch.nn.Module], None] = lambda step, model: None,
+    keep_end: bool = False,
 ) -> Trained:
     """Train a model on a task and return it, with its scores at the marks; `at_mark` sees each mark's step and model.
 
     With `states`, a directory, the run saves itself there every `save_every` steps, and goes on from the newest
     complete state that it finds. On CPU a run that was killed and resumed ends bit-identical to one that was not.
+    `keep_end`: its end is saved too, for a caller who has more to do before anything is published.
     Raises UsageError (settings that do not fit, or differ from the saved state's), Diverged, Interrupted.
     """
     task.check(model)
-    return _Loop(model, task, settings, states, tracker).run(progress or (lambda done, total, text: None), at_mark)
+    loop = _Loop(model, task, settings, states, tracker)
+    return loop.run(progress or (lambda done, total, text: None), at_mark, keep_end)
 
 
 def score(model: torch.nn.Module, task: Task, split: Split, further: str | None = None) -> np.ndarray:
@@ -149,8 +152,7 @@ class _Loop:
         self.loss_sum, self.loss_steps = torch.zeros((), device=self.accelerator.device), 0
         self.last_saved: Path | None = None
 
-    def run(self, progress: Progress, at_mark: Callable[[int, torch.nn.Module], None]) -> Trained:
-        """Train to the end."""
+    def run(self, progress: Progress, at_mark: Callable[[int, torch.nn.Module], None], keep_end: bool) -> Trained:
         self._resume()
         settings, device = self.settings, self.accelerator.device
         data = StepBatches(self.task, settings, self.accelerator.process_index, self.accelerator.num_processes)
@@ -168,8 +170,8 @@ class _Loop:
                 self.seconds += time.perf_counter() - started
                 progress(self.step, settings.steps, self._status())
                 self._mark(progress, at_mark)
-                due = self.step - saved_at >= settings.save_every
-                if self.states is not None and self.step < settings.steps and (due or stop):
+                due = stop or self.step - saved_at >= settings.save_every
+                if self.states is not None and (due if self.step < settings.steps else keep_end):
                     self._check_finite()
                     self._save()
                     saved_at = self.step
@@ -217,8 +219,7 @@ class _Loop:
         if self.step not in self.settings.marks or len(self.curve) > self.settings.marks.index(self.step):
             return
         if self.loss_steps:
-            mean = self.accelerator.reduce(self.loss_sum, "sum") / self.loss_steps
-            self.losses.append(float(mean))
+            self.losses.append(float(self.accelerator.reduce(self.loss_sum, "sum") / self.loss_steps))
             self.loss_sum, self.loss_steps = torch.zeros_like(self.loss_sum), 0
         scored = self.averaged.module if self.averaged is not None else self.model
         self.curve.append(_score(self.accelerator, scored, self.task, "validation"))
@@ -288,8 +289,7 @@ class _Loop:
                 f"{found.parent}: was started with other settings: {'; '.join(changed[:5])}.\n"
                 "Repeat the first command line to go on, or choose another --out."
             )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own deprecations
+        with warnings.catch_warnings(action="ignore"):  # of its own deprecations
             self.accelerator.load_state(str(found))
         if self.averaged is not None:
             self.averaged.load_state_dict(torch.load(found / "averaged.bin", weights_only=True))

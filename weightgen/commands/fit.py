@@ -79,8 +79,9 @@ def carry_out_fits(recipe: FitRecipe, console: Console, force: bool) -> int:
     }
     for remark in made.remarks:
         console.warn(remark)
+    hint = "Try a lower --rate." if recipe.rate else "Try --optimizer adam --rate 1e-4."
     for name in made.diverged:
-        console.warn(f"{printable(name)}: the loss became infinite; its best step was kept. Try a lower --rate.")
+        console.warn(f"{printable(name)}: the loss became infinite; its best step was kept. {hint}")
     console.result(data, "\n".join(lines))
     return 1 if made.diverged else 0
 
@@ -91,7 +92,7 @@ def render(
     *,
     out: Path,
     name: str | None = None,
-    size: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=1 << 14))] = None,
+    size: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -59,11 +60,12 @@ def carry_out_metalearning(recipe: MetalearnRecipe, console: Console, force: boo
         "seconds": round(made.seconds, 1),
         "recommended": {b: r.model_dump() for b, r in made.start.recommended.items()},
     }
+    shown = shlex.quote(recipe.out)
     text = (
         f"wrote {recipe.out}/: {made.metric} {made.value:.2f} after {recipe.inner_steps} steps, mean of "
         f"{made.signals} test signals ({made.seconds:.0f} s)\n"
-        f"fit:    weightgen fit {recipe.out} SIGNAL --steps 2 --render out{made.start.kind.suffixes[0]}\n"
-        f"check:  weightgen verify {recipe.out}"
+        f"fit:    weightgen fit {shown} SIGNAL --steps 2 --render out{made.start.kind.suffixes[0]}\n"
+        f"check:  weightgen verify {shown}"
     )
     console.result(data, text)
     return 0

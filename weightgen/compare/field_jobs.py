@@ -18,10 +18,11 @@ from weightgen.compare.runs import Run
 from weightgen.errors import InputError, UsageError, WeightgenError, printable
 from weightgen.inr.fitting import evaluator, looked_at
 from weightgen.inr.search import recommend
-from weightgen.inr.signals.division import divided
+from weightgen.inr.signals.division import divided, names_digest
 from weightgen.inr.signals.files import splits
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Recommended, Start, load_start
+from weightgen.manifest import read_manifest
 from weightgen.models.jsonfile import read_json
 from weightgen.preparation import set_threads
 from weightgen.recipe import CompareRecipe, MetalearnRecipe, load_recipe
@@ -83,8 +84,14 @@ def _set_up(text: str) -> FieldSetup:
                 f"{printable(entry.text)} is for {start.kind.name} signals of {start.kind.outputs} values, "
                 f"{printable(learned[0].text)} for {starts[0].kind.name} signals of {starts[0].kind.outputs}"
             )
-    known = any(_learned_from(Path(e.directory).expanduser(), recipe.data) for e in learned)
-    tune, test = _signals(recipe.data, starts[0], known)
+        for word in start.kind.read_by:
+            ours, theirs = getattr(start.kind.config, word), getattr(starts[0].kind.config, word)
+            if ours != theirs:
+                raise UsageError(
+                    f"{printable(entry.text)} reads signals with {word}={ours}, {printable(learned[0].text)} with "
+                    f"{word}={theirs}: a race needs the same of all. Learn one of them anew with --signal-args."
+                )
+    tune, test = _signals(recipe.data, starts[0], [Path(e.directory).expanduser() for e in learned])
     budgets = tuple(sorted({b for b in BUDGETS if b < recipe.steps} | {recipe.steps}))
     return FieldSetup(entries, starts[0], tune, test, budgets)
 
@@ -101,9 +108,28 @@ def _learned_from(start: Path, data: str) -> bool:
     return ours.samefile(theirs) if ours.exists() and theirs.exists() else ours.name == theirs.name
 
 
-def _signals(data: str, model: Start, known: bool) -> tuple[list[Signal], list[Signal]]:
-    """Return signals to choose settings by, and those to race on: of a `known` set what learning held out, else all."""
+def _same_names(start: Path, digest: str) -> bool:
+    try:
+        return bool(read_manifest(start).get("signal_names") == digest)
+    except InputError:  # a start without its manifest
+        return False
+
+
+def _signals(data: str, model: Start, learned: Sequence[Path]) -> tuple[list[Signal], list[Signal]]:
+    """Return signals to choose settings by, and those to race on: all, or what learning held out if a start knows them.
+
+    Raises InputError where that is no longer to be told, because signals came or went since it was learned.
+    """
     tune, test = divided(model.kind, data)
+    digest, known = names_digest(tune, test), False
+    for start in learned:
+        if _same_names(start, digest):
+            known = True
+        elif _learned_from(start, data):
+            raise InputError(
+                f"{printable(data)}: signals came or went since {printable(str(start))} was learned from it, so which\n"
+                "of them it has seen cannot be told. Race on others (under another name), or learn the start anew."
+            )
     if not known and "test" not in splits(data):
         order = [*test, *tune]  # in an order of chance
         count = min(TUNED, len(order) // 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
 import torch
@@ -28,12 +28,7 @@ class Field(torch.nn.Module):
         from weightgen.inr.initialise import initialise
 
         self.config = config
-        wire = config.activation == "wire"
-        width = max(1, int(config.hidden / math.sqrt(2))) if wire else config.hidden
-        sizes = [encoded(config), *([width] * config.hidden_layers), config.outputs]
-        self.net = torch.nn.ModuleList()
-        for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-            self.net.append(Layer(fan_in, fan_out, is_complex=wire and i > 0))  # WIRE's first weights are real
+        self.net = torch.nn.ModuleList(Layer(*sizes) for sizes in layers(config))
         self.encoding = torch.nn.Module()
         generator = torch.Generator().manual_seed(seed)
         if config.encoding.kind == "fourier":
@@ -72,6 +67,29 @@ class Field(torch.nn.Module):
         if weight.ndim == 2:
             return torch.nn.functional.linear(values, weight, bias)
         return torch.baddbmm(bias.unsqueeze(-2), values, weight.transpose(-1, -2))
+
+
+def layers(config: FieldConfig) -> Iterator[tuple[int, int, bool]]:
+    """Yield each layer's inputs and outputs, and whether its numbers are complex (WIRE's, but for the first layer)."""
+    wire = config.activation == "wire"
+    width = max(1, int(config.hidden / math.sqrt(2))) if wire else config.hidden
+    sizes = [encoded(config), *([width] * config.hidden_layers), config.outputs]
+    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+        yield fan_in, fan_out, wire and i > 0
+
+
+def shapes_of(config: FieldConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a field's parameters, in their order, without making them."""
+    found: dict[str, tuple[int, ...]] = {}
+    for i, (fan_in, fan_out, is_complex) in enumerate(layers(config)):
+        parts = (2,) if is_complex else ()
+        found |= {f"net.{i}.weight": (fan_out, fan_in, *parts), f"net.{i}.bias": (fan_out, *parts)}
+    return found
+
+
+def frequencies_of(config: FieldConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of a field's random frequencies, where it has any."""
+    return {"encoding.B": (config.encoding.size, config.inputs)} if config.encoding.kind == "fourier" else {}
 
 
 class Layer(torch.nn.Module):

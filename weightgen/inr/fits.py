@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field as Limits
@@ -14,17 +15,18 @@ from torch import Tensor
 
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.inr.config import FieldConfig, Strict
-from weightgen.inr.field import Field
-from weightgen.inr.fitting import stacked
+from weightgen.inr.field import Field, frequencies_of, shapes_of
 from weightgen.inr.signals.kind import Kind
 from weightgen.inr.start import CONFIG, WEIGHTS, check_shapes, kind_of, parse_config, read_tensors
+
+LARGEST = 1 << 28  # cells of a picture, or samples: Pillow reads no larger ones, a sound has no more
 
 
 class FittedSignal(Strict):
     """One signal of a set of fits."""
 
     name: str
-    shape: list[int]
+    shape: list[Annotated[int, Limits(ge=1)]]
     """Of the grid that it is drawn on."""
     scale: float = 1.0
     """What the field's values are multiplied by in drawing."""
@@ -83,17 +85,21 @@ def load_fits(directory: Path) -> Fits:
     if not (directory / CONFIG).is_file():
         raise UsageError(f"{shown}: no fitted fields here ({CONFIG} is missing). Make some: weightgen fit --out")
     config = parse_config(FitsConfig, directory / CONFIG, "weightgen-inr-fits", "weightgen fit --out")
+    kind = kind_of(config.signal, config.field, directory / CONFIG)
+    for signal in config.signals:
+        if len(signal.shape) != kind.dimensions or math.prod(signal.shape[-2:]) > LARGEST:
+            raise InputError(
+                f"{printable(str(directory / CONFIG))}: {kind.name} signals are drawn on a grid of {kind.dimensions} "
+                f"sizes, expected no {signal.shape}"
+            )
+    tensors, count = read_tensors(directory / WEIGHTS), len(config.signals)
+    expected = {n: shape if count == 1 else (count, *shape) for n, shape in shapes_of(config.field).items()}
+    check_shapes({**expected, **frequencies_of(config.field)}, tensors, directory / WEIGHTS)
     found = Field(config.field)
-    count = len(config.signals)
-    tensors = read_tensors(directory / WEIGHTS)
-    expected = {n: tuple(t.shape) for n, t in stacked(found, count).items()}
-    if count == 1:
-        expected = {n: shape[1:] for n, shape in expected.items()}
-    check_shapes({**expected, **{n: tuple(b.shape) for n, b in found.named_buffers()}}, tensors, directory / WEIGHTS)
     for name, buffer in found.named_buffers():
         buffer.copy_(tensors[name])
     values = {n: tensors[n].unsqueeze(0) if count == 1 else tensors[n] for n in expected}
-    return Fits(found, kind_of(config.signal, directory / CONFIG), values, config.signals, config.steps)
+    return Fits(found, kind, values, config.signals, config.steps)
 
 
 def joined(fits: list[Fits]) -> Fits:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from weightgen.inr.config import FieldConfig
 
 ACTIVATIONS = {
@@ -21,7 +23,7 @@ def snippet(config: FieldConfig, directory: str) -> str:
         "import torch",
         "from safetensors.torch import load_file",
         "",
-        f'w = load_file("{directory}/model.safetensors")',
+        f"w = load_file({json.dumps(directory + '/model.safetensors')})",
         "",
         "",
         "def layer(i, x):",
@@ -65,4 +67,4 @@ def _encoding(config: FieldConfig) -> list[str]:
 
 
 def _number(value: float) -> str:
-    return f"{value:g}"
+    return repr(value).removesuffix(".0")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.inr.config import FieldConfig, M, Strict, checked
-from weightgen.inr.field import Field
+from weightgen.inr.field import Field, frequencies_of, shapes_of
 from weightgen.inr.fitting import Adaptation, Fitted, Progress, fit, observed, stack, stacked
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.kind import Kind, Signal
@@ -133,15 +133,14 @@ def load_start(directory: Path) -> Start:
     if not (directory / CONFIG).is_file():
         raise UsageError(f"{shown}: no start for fields here ({CONFIG} is missing). Make one: weightgen metalearn")
     config = parse_config(StartConfig, directory / CONFIG, "weightgen-inr-start", "weightgen metalearn")
-    kind = kind_of(config.signal, directory / CONFIG)
-    found = Field(config.field)
-    own, rates = found.state_dict(), [n for n, _ in found.named_parameters()]
-    tensors = read_tensors(directory / WEIGHTS)
+    kind = kind_of(config.signal, config.field, directory / CONFIG)
+    tensors, own = read_tensors(directory / WEIGHTS), shapes_of(config.field)
+    rates = list(own)
+    own |= frequencies_of(config.field)
     learned = any(n.startswith(RATES) for n in tensors)
-    expected = {n: tuple(t.shape) for n, t in own.items()}
-    if learned:
-        expected |= {RATES + n: (config.inner_steps,) for n in rates}
-    check_shapes(expected, tensors, directory / WEIGHTS)
+    expected = {**own, **({RATES + n: (config.inner_steps,) for n in rates} if learned else {})}
+    check_shapes(expected, tensors, directory / WEIGHTS)  # before a field is made: a config can say any size
+    found = Field(config.field)
     found.load_state_dict({n: tensors[n] for n in own})
     stacked = torch.stack([tensors[RATES + n] for n in rates], 1) if learned else None
     return Start(found, kind, config.inner_steps, stacked, config.recommended)
@@ -158,13 +157,19 @@ def parse_config(kind: type[M], path: Path, format: str, made_by: str) -> M:
         raise InputError(str(error)) from error
 
 
-def kind_of(signal: Mapping[str, Any], path: Path) -> Kind:
-    """Return the kind that a config.json describes; raises InputError where it is unknown or malformed."""
+def kind_of(signal: Mapping[str, Any], field: FieldConfig, path: Path) -> Kind:
+    """Return the kind that a config.json describes; raises InputError where it is unknown, or not for such a field."""
     conventions = {k: v for k, v in signal.items() if k != "kind"}
     try:
-        return make_kind(str(signal.get("kind")), conventions, printable(str(path)))
+        kind = make_kind(str(signal.get("kind")), conventions, printable(str(path)))
     except UsageError as error:
         raise InputError(str(error)) from error
+    if (field.inputs, field.outputs) != (kind.inputs, kind.outputs):
+        raise InputError(
+            f"{printable(str(path))}: {kind.name} signals have {kind.outputs} values at {kind.inputs} coordinates, "
+            f"its field {field.outputs} at {field.inputs}"
+        )
+    return kind
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -34,7 +34,10 @@ class MetalearnRecipe(LoopRecipe):
     )
     inner_steps: int = Field(2, ge=1, le=1000, description="Steps of adaptation that are learned for.")
     inner_rate: float | None = Field(
-        None, gt=0, description="Rate of those steps, or where learned rates begin; by default one that suits the kind."
+        None,
+        gt=0,
+        description="Rate of those steps (of strainer: Adam's), or where learned rates begin; by default one that "
+        "suits the kind.",
     )
     first_rate: float | None = Field(
         None, gt=0, description="Inner rate of the first layer alone: lower where its frequency is high."
@@ -81,7 +84,7 @@ class FitRecipe(Recipe):
     signal_args: Arguments = Field({}, description="Changes of the start's conventions: key=value,... as in views=4")
     batch_size: int = Field(8, ge=1, description="Signals fitted at a time.")
     render: str | None = Field(None, description="File to draw what was fitted to; a folder for several signals.")
-    render_size: int | None = Field(None, ge=1, le=1 << 14, description="Of the longest side, instead of its own.")
+    render_size: int | None = Field(None, ge=1, description="Of the longest side, instead of its own.")
     curve: str | None = Field(None, description="CSV file for the metric after each step.")
     separate: Flag = Field(False, description="Several signals: one directory each instead of stacked tensors.")
     seed: int = Field(0, ge=0, description="Of the random observations.")

@@ -53,7 +53,9 @@ class Audio(Kind):
     Config = AudioConfig
     suited = Suited({"hidden": 256, "hidden_layers": 2, "first_frequency": 3000, "gain": 2}, 1.0, 1e-4)
     suffixes = SUFFIXES
-    inputs = 1
+    inputs, dimensions = 1, 1
+    sizes = (1, MAX_SAMPLES)
+    read_by = ("channels", "rate")
 
     def __init__(self, config: AudioConfig) -> None:
         super().__init__(config)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
 import numpy as np
 
 from weightgen.inr.signals.files import splits
@@ -19,3 +22,9 @@ def divided(kind: Kind, data: str) -> tuple[list[Signal], list[Signal]]:
         return order, kind.load(folders["test"])
     count = max(1, round(HELD_OUT * len(order)))
     return order[count:], order[:count]
+
+
+def names_digest(*parts: Sequence[Signal]) -> str:
+    """Return a digest of the names of a set's signals: where it is another, the set is divided otherwise."""
+    names = sorted(signal.name for part in parts for signal in part)
+    return hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()

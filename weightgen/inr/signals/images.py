@@ -45,7 +45,8 @@ class Images(Kind):
     Config = ImageConfig
     # Wide and shallow, preactivations twice a SIREN's: random features that two steps can combine.
     suited = Suited({"hidden": 440, "hidden_layers": 2, "first_frequency": 60, "gain": 2, "offset": 0.5}, 0.3)
-    inputs = 2
+    inputs, dimensions = 2, 2
+    read_by = ("channels",)
 
     def __init__(self, config: ImageConfig) -> None:
         super().__init__(config)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from weightgen.errors import UsageError
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.grids import Coordinates
@@ -63,6 +64,12 @@ class Kind(ABC):
     """Coordinates of a point."""
     outputs: int
     """Values at a point."""
+    dimensions: ClassVar[int]
+    """Sizes in the `shape` of a signal."""
+    sizes: ClassVar[tuple[int, int]] = (1, 1 << 14)
+    """Smallest and largest side that is drawn."""
+    read_by: ClassVar[tuple[str, ...]]
+    """Conventions that decide what `load` makes of a file."""
 
     def __init__(self, config: Strict) -> None:
         self.config = config
@@ -101,6 +108,12 @@ class Kind(ABC):
         if count <= JUDGED:
             return self.observe(signal)
         return self.observe(signal, torch.randint(count, (JUDGED,), generator=torch.Generator().manual_seed(0)))
+
+    def check_size(self, size: int) -> None:
+        """Raise UsageError for a side that is not drawn."""
+        low, high = self.sizes
+        if not low <= size <= high:
+            raise UsageError(f"{self.name} signals are drawn at sizes from {low} to {high}, not {size}")
 
     def itself(self, signal: Signal) -> Any | None:
         """Return a signal as `render` would draw a perfect fit of it; None where no picture shows it."""

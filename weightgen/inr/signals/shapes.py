@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from weightgen.errors import InputError, UsageError, printable
+from weightgen.errors import InputError, printable
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files, names_of
@@ -22,7 +22,6 @@ from weightgen.tasks.task import Metric
 
 GRID = Coordinates()  # of marching cubes: cells of [-1, 1]^3
 SIDE = 128  # its cells along a side, where nothing else is asked for
-MAX_SIDE = 1024  # 4 GiB of values
 
 
 class ShapeConfig(Strict):
@@ -51,8 +50,10 @@ class Shapes(Kind):
     Config = ShapeConfig
     metric = Metric("IoU", higher_is_better=True, limits=(0.0, 1.0))
     suffixes = SUFFIXES
-    inputs = 3
+    inputs, dimensions = 3, 3
     outputs = 1
+    sizes = (2, 1024)  # 4 GiB of values
+    read_by = ("target", "points", "seed", "extent", "truncation")
 
     def __init__(self, config: ShapeConfig) -> None:
         super().__init__(config)
@@ -121,8 +122,7 @@ class Shapes(Kind):
         from skimage.measure import marching_cubes
 
         side = size or max(shape)
-        if not 2 <= side <= MAX_SIDE:
-            raise UsageError(f"a surface is drawn on a grid of 2 to {MAX_SIDE} cells a side, not {side}")
+        self.check_size(side)
         grid = GRID.drawn(evaluate, (side,) * 3)[..., 0]
         low, high = float(grid.min()), float(grid.max())
         if not low < 0 < high:  # NaN as well

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from weightgen.errors import InputError, printable
-from weightgen.image_files import SUFFIXES, open_image
+from weightgen.image_files import SUFFIXES, channels_of, open_image
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files, names_of
@@ -52,8 +52,9 @@ class Tomography(Kind):
     Config = TomographyConfig
     suited = Suited({"hidden": 256, "hidden_layers": 2, "offset": 0.2}, 0.01)
     suffixes = SUFFIXES
-    inputs = 2
+    inputs, dimensions = 2, 2
     outputs = 1
+    read_by = ("size",)
 
     def __init__(self, config: TomographyConfig) -> None:
         super().__init__(config)
@@ -79,6 +80,8 @@ class Tomography(Kind):
                 f"{printable(str(file))}: is {image.width} x {image.height} pixels, expected a square slice.\n"
                 "Pad or crop it first."
             )
+        if channels_of(image) == 4:
+            raise InputError(f"{printable(str(file))}: has transparency, expected a grey slice. Flatten it first.")
         pixels = np.asarray(image.convert("RGB"))
         if np.ptp(pixels, axis=2).any():
             raise InputError(f"{printable(str(file))}: has colours, expected a grey slice. Convert it first.")

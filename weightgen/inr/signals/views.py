@@ -14,6 +14,7 @@ from torch import Tensor
 from weightgen.image_files import SUFFIXES
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch, chunks
+from weightgen.inr.signals.files import names_of
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, psnr
 from weightgen.inr.signals.scenes import TEST, Posed, find_scenes, read_cameras, read_scene
 from weightgen.inr.signals.volume import camera_rays, composite, depths
@@ -61,8 +62,9 @@ class Views(Kind):
     name = "views"
     Config = ViewConfig
     suffixes = SUFFIXES
-    inputs = 3
+    inputs, dimensions = 3, 3
     outputs = 4
+    read_by = ("background", "downscale", "views")
 
     def __init__(self, config: ViewConfig) -> None:
         super().__init__(config)
@@ -82,10 +84,10 @@ class Views(Kind):
         return {"angle": angle, "pose": frames[0][1].tolist()}
 
     def load(self, data: str) -> list[Signal]:
-        return [
-            Signal(f.resolve().parent.name, read_scene(f, self.background, self.downscale, self.views))
-            for f in find_scenes(data)
-        ]
+        files = find_scenes(data)
+        names = names_of([f.resolve().parent for f in files])
+        scenes = (read_scene(f, self.background, self.downscale, self.views) for f in files)
+        return [Signal(name, scene) for name, scene in zip(names, scenes, strict=True)]
 
     def count(self, signal: Signal) -> int:
         return int(signal.data.learned.images[..., 0].numel())
