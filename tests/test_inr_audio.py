@@ -144,6 +144,16 @@ def test_clipped_recordings_are_remarked(tmp_path: Path, subtype: str) -> None:
     assert loud.remark is None
 
 
+def test_rates_beyond_a_format_are_refused(tmp_path: Path) -> None:
+    one = kind(rate=8000)
+    field = small_field(one)
+    fits = Fits(field, one, stacked(field, 1), [FittedSignal(name="x", shape=[10], score=None)], 0)
+    refused(UsageError, lambda: render_fit(fits, tmp_path / "x.flac", 16000), "x.flac: cannot be written (Error : flac")
+    assert not list(tmp_path.iterdir())
+    render_fit(fits, tmp_path / "x.wav", 16000)
+    assert soundfile.info(tmp_path / "x.wav").samplerate == 12_800_000
+
+
 def test_a_field_learns_a_tone() -> None:
     one = kind(length=256)
     signal = Signal("tone", torch.from_numpy(tone(256)).float().unsqueeze(1))

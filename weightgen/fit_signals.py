@@ -161,7 +161,7 @@ def _check_places(recipe: FitRecipe, start: Start, signals: int) -> None:
         if path.is_file() or (path.suffix and not path.is_dir()):
             raise UsageError(f"{shown}: {signals} signals need a folder, not a file")
         refuse_same(path, Path(recipe.data))
-        check_place(path / suffix)
+        check_place(path / f"signal{suffix}")
         return
     if path.is_dir():
         raise UsageError(f"{shown}: is a folder; name the file, as in out{suffix}")
@@ -206,7 +206,7 @@ def render_fit(fits: Fits, path: Path, size: int | None = None) -> None:
         try:
             kind.save(rendered, file, shape)
         except (ValueError, KeyError, RuntimeError) as error:  # what writers say of sizes and rates beyond a format
-            shown, reason = printable(str(path)), printable(str(error))
+            shown, reason = printable(str(path)), printable(str(getattr(error, "error_string", error)))
             raise UsageError(f"{shown}: cannot be written ({reason}). Try another size or format.") from error
         write_file(path, file.read_bytes())
 
