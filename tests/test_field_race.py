@@ -116,10 +116,12 @@ def test_data_that_is_gone_is_known_by_its_name(here: Path) -> None:
 
 
 def test_signals_that_came_or_went_are_noticed(here: Path) -> None:
-    learned_from(here / "start", str(here / "pictures"))
     (here / "pictures" / "p3.png").rename(here / "pictures" / "p99.png")
     recipe = CompareRecipe(task="fit", data=str(here / "pictures"), start=[str(here / "start"), "random"])
-    refused(InputError, lambda: set_up(recipe), "signals came or went since")
+    assert len(set_up(recipe).test) == 6  # the session's start was learned elsewhere: these are others
+    for data in (str(here / "pictures"), "elsewhere/pictures"):  # from here; from what is gone but was called so
+        learned_from(here / "start", data)
+        refused(InputError, lambda: set_up(recipe, anew=True), "signals came or went since")
 
 
 def test_starts_that_read_signals_otherwise_do_not_race(tmp_path: Path) -> None:
@@ -135,6 +137,8 @@ def test_of_a_single_signal_nothing_is_left_to_choose_by(here: Path, command: Co
     (here / "new").mkdir()
     (here / "pictures" / "p1.png").rename(here / "new" / "p1.png")
     command(*race("start", "random")).refused(3, "at least 2")
+    learned_from(here / "start", "new")  # of twelve, as its manifest says
+    command(*race("start", "random")).refused(3, "signals came or went since")
 
 
 def test_fits_of_a_seed_repeat(made: Path, command: Command, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -149,6 +150,13 @@ def test_strainer_is_watched_at_a_rate_of_adam(here: Path) -> None:
         model, _ = make_learner(recipe, kind, load_signals(recipe, kind))
         assert isinstance(model, Strainer)
         assert model.rate == expected
+
+
+def test_what_it_says_to_type_next_works(command: Command, here: Path) -> None:
+    said = command(*COMMON, *FIELD, *INNER, "--steps", "2", "--trials", "0", "--out", "a start").out
+    for word in ("fit:", "check:"):
+        line = next(line for line in said.splitlines() if line.startswith(word))
+        assert command(*(w.replace("SIGNAL", "pictures/p1.png") for w in shlex.split(line)[2:])).code == 0
 
 
 @pytest.mark.parametrize("name", FIELDS)
