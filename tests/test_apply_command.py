@@ -122,7 +122,8 @@ def test_refusals(start: Path, command: Command, tmp_path: Path) -> None:
     (tmp_path / "other" / "config.json").write_text('{"format": "weightgen-inr-start"}')
     command("apply", "start", "nowhere.png", "--out", "a.png").refused(2, "nowhere.png: no such file")
     command("apply", "start", "text.png", "--out", "a.png").refused(3, "text.png: is no image that can be read")
-    command("apply", "start", "photo.png", "--out", "photo.png").refused(2, "is the image itself")
+    command("apply", "start", "photo.png", "--out", "photo.png").refused(2, "photo.png: is what it would be made from")
+    command("apply", "start", "photo.png", "--out", "photo.png/x.png").refused(2, "photo.png is no directory")
     command("apply", "start", "photo.png", "--out", "a.xyz").refused(2, "a.xyz: no format for images")
     command("apply", "start", "clear.png", "--out", "a.jpg").refused(2, "a.jpg: cannot be written", "Try .png")
     command("apply", "nowhere", "photo.png", "--out", "a.png").refused(

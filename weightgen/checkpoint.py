@@ -22,7 +22,7 @@ from typing import Any
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.launch import first_process
 from weightgen.manifest import check, read_manifest, sync_directory, write_manifest
-from weightgen.places import check_place
+from weightgen.places import check_place, check_regular
 
 PARTIAL = "partial"  # being written, or being removed: never worth anything
 REPLACED = "replaced"  # the complete old checkpoint, between two renames
@@ -119,11 +119,9 @@ def hold(directory: Path, patience: float = 0.0) -> Iterator[None]:
 def write_file(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all.
 
-    Raises UsageError where something else than a file has its name (a device would be replaced), InputError where the
-    disk is full.
+    Raises UsageError where something else than a file has its name, InputError where the disk is full.
     """
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{printable(str(path))}: exists and is no regular file. Choose another name.")
+    check_regular(path)
     partial = _sibling(path, PARTIAL)
     try:
         with open(partial, "xb") as file:

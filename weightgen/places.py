@@ -22,11 +22,15 @@ def check_place(path: Path) -> None:
 
 def check_file(path: Path, made_from: Path) -> None:
     """Raise UsageError where a file cannot be written, or would replace what it is made from."""
-    shown = printable(str(path))
     refuse_same(path, made_from)
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{shown}: exists and is no regular file. Choose another name.")
+    check_regular(path)
     check_place(path)
+
+
+def check_regular(path: Path) -> None:
+    """Raise UsageError where something else than a file has the name: a device would be replaced."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{printable(str(path))}: exists and is no regular file. Choose another name.")
 
 
 def refuse_same(path: Path, made_from: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from weightgen.commands.options import Json, Quiet
 from weightgen.console import Console
 from weightgen.errors import UsageError, printable
+from weightgen.places import check_file
 
 
 def apply(start: Path, image: Path, /, *, out: Path, json: Json = False, quiet: Quiet = False) -> int:
@@ -28,8 +29,7 @@ def apply(start: Path, image: Path, /, *, out: Path, json: Json = False, quiet: 
 
     if not image.is_file():
         raise UsageError(f"{printable(str(image))}: no such file")
-    if out.exists() and out.samefile(image):
-        raise UsageError(f"--out {printable(str(out))}: is the image itself; choose another name")
+    check_file(out, image)
     translator = open_translator(start).to("cuda" if torch.cuda.is_available() else "cpu")
     made = edited(translator, open_image(image))
     save_image(made, out)
