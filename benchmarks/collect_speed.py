@@ -23,9 +23,9 @@ from weightgen.diffusion.domain import domain
 from weightgen.diffusion.examples import Edited
 from weightgen.diffusion.photos import bundled
 from weightgen.diffusion.stack import Stack
-from weightgen.diffusion.translator import Translator, TranslatorConfig, translate
-from weightgen.settings import Settings
-from weightgen.training import train
+from weightgen.models.translator import Translator, TranslatorConfig, translate
+from weightgen.training.loop import train
+from weightgen.training.settings import Settings
 
 CONFIG = TranslatorConfig()
 CROPS, SIDE = 16, 24

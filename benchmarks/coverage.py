@@ -110,7 +110,8 @@ def _alarm(*_: Any) -> None:
 
 def work(job: Job) -> Outcome:
     """Plan one pair within its time."""
-    from weightgen.models.architecture import build, build_transformers
+    from weightgen.models.libraries import build
+    from weightgen.models.libraries.transformers import Transformers
     from weightgen.models.names import Reference
 
     library, kind, large, small, derive, timeout = job
@@ -124,7 +125,7 @@ def work(job: Job) -> Outcome:
         if library == "timm":
             source, target = (build(Reference(n, "timm", n), {}) for n in (large, small))
         else:
-            source, target = (build_transformers(tiny_config(kind, half)) for half in (False, True))
+            source, target = (Transformers().from_config(tiny_config(kind, half)) for half in (False, True))
         result = "refused"
         result, why = plan_pair(source, target, derive)
     except _TimeUp:

@@ -39,12 +39,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from weightgen.diffusion.concepts import SPLITS
+from weightgen.diffusion.from_recipe import open_networks
 from weightgen.diffusion.loading import load_generator
 from weightgen.diffusion.pipeline import WeightGenerationPipeline
 from weightgen.diffusion.quality import l1, psnr, ssim
 from weightgen.diffusion.stack import StackAdam
 from weightgen.diffusion.text import load_encoder
-from weightgen.train_generator import open_networks
 
 RATES = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3)
 MARKS = (0, 5, 10, 20)

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from generator_ways import Ground, chosen_by_pairs
 
+from weightgen.diffusion.from_recipe import open_networks
 from weightgen.diffusion.loading import load_generator
 from weightgen.diffusion.pipeline import WeightGenerationPipeline
 from weightgen.diffusion.text import load_encoder
-from weightgen.train_generator import open_networks
 
 SAMPLES = 4
 

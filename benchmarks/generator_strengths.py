@@ -23,12 +23,12 @@ from weightgen.diffusion.concepts import Clause, Concept
 from weightgen.diffusion.condition import condition
 from weightgen.diffusion.domain import BETWEEN, TRAINED, name_of
 from weightgen.diffusion.examples import Edited
+from weightgen.diffusion.from_recipe import open_networks
 from weightgen.diffusion.loading import load_generator
 from weightgen.diffusion.prompt import parse
 from weightgen.diffusion.quality import psnr
 from weightgen.diffusion.text import load_encoder
-from weightgen.diffusion.translator import translate
-from weightgen.train_generator import open_networks
+from weightgen.models.translator import translate
 
 
 def main() -> None:

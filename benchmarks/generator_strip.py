@@ -22,10 +22,10 @@ from weightgen.diffusion.edits import edit
 from weightgen.diffusion.examples import Edited
 from weightgen.diffusion.loading import load_generator
 from weightgen.diffusion.photos import bundled
-from weightgen.diffusion.positions import positions_of
 from weightgen.diffusion.quality import psnr
 from weightgen.diffusion.stack import Stack, StackAdam
-from weightgen.diffusion.translator import Translator, TranslatorConfig, translate
+from weightgen.models.positions import positions_of
+from weightgen.models.translator import Translator, TranslatorConfig, translate
 
 STEPS, BATCH, SIDE, CLIP = 20, 16, 24, 1.0
 WIDTH, LABEL, GAP = 190, 16, 4

@@ -14,12 +14,12 @@ from weightgen.diffusion.baselines import Zoo, blend, features, mean, nearest, n
 from weightgen.diffusion.concepts import Concept
 from weightgen.diffusion.condition import condition
 from weightgen.diffusion.examples import Edited, Examples, Mixed
+from weightgen.diffusion.from_recipe import Networks
 from weightgen.diffusion.prompt import parse
 from weightgen.diffusion.quality import l1, psnr
 from weightgen.diffusion.stack import Stack, StackAdam
 from weightgen.diffusion.text import TextEncoder
-from weightgen.diffusion.translator import Translator, translate
-from weightgen.train_generator import Networks
+from weightgen.models.translator import Translator, translate
 
 Method = Callable[[Zoo, Tensor], Tensor]
 CROPS, SIZE = 16, 64

@@ -23,9 +23,9 @@ from inits_tables import tables
 
 import weightgen
 from weightgen.console import Console
-from weightgen.diagnosing import diagnose
 from weightgen.diagnostics import MEASURES
 from weightgen.inits import INITIALISERS
+from weightgen.jobs.diagnose import diagnose
 from weightgen.recipe import CompareRecipe, DiagnoseRecipe, TrainRecipe, make_recipe
 from weightgen.tasks.images import IDX, read_idx
 

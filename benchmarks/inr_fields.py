@@ -24,10 +24,11 @@ from weightgen.inr.learner import Inner, MetaLearner
 from weightgen.inr.learning import MetaTask
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.kind import Signal
-from weightgen.settings import Settings
-from weightgen.tasks.task import Split
-from weightgen.trained import Diverged
-from weightgen.training import score, train
+from weightgen.training.loop import train
+from weightgen.training.outcome import Diverged
+from weightgen.training.scoring import score
+from weightgen.training.settings import Settings
+from weightgen.training.task import Split
 
 VALIDATION, GRID = 8, (0.003, 0.03, 0.3)
 REFERENCE = "SIREN 2-440x2-3, first w0 60, gain 2"

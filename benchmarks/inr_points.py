@@ -20,8 +20,9 @@ from weightgen.inr.field import Field
 from weightgen.inr.learner import Inner, MetaLearner
 from weightgen.inr.learning import MetaTask
 from weightgen.inr.signals import make_kind
-from weightgen.settings import Settings
-from weightgen.training import score, train
+from weightgen.training.loop import train
+from weightgen.training.scoring import score
+from weightgen.training.settings import Settings
 
 FIELD = {"hidden": 440, "hidden_layers": 2, "first_frequency": 60, "gain": 2, "offset": 0.5}
 VALIDATION = 8

@@ -32,12 +32,13 @@ from weightgen.compare.results import RaceInfo, StartInfo, assemble
 from weightgen.compare.runs import Run
 from weightgen.compare.saved import cost_of
 from weightgen.inr.fitting import Adaptation
+from weightgen.inr.from_recipe import load_signals
 from weightgen.inr.search import EVERY
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Start, load_start
-from weightgen.metalearning import load_signals
-from weightgen.preparation import environment
-from weightgen.recipe import MetalearnRecipe, load_recipe
+from weightgen.jobs.table import load_recipe
+from weightgen.publishing.versions import environment
+from weightgen.recipe import MetalearnRecipe
 
 MARKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 ADAM, SGD = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), (0.01, 0.1, 1.0)  # rates that settings are chosen from, if not told

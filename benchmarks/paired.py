@@ -12,7 +12,8 @@ from measures import markdown_table
 
 from weightgen.compare.jobs import read_run, set_up
 from weightgen.compare.statistics import summarise
-from weightgen.recipe import CompareRecipe, load_recipe
+from weightgen.jobs.table import load_recipe
+from weightgen.recipe import CompareRecipe
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ class Measured:
 def measure(name: str) -> Measured:
     """Measure one architecture."""
     from weightgen.errors import WeightgenError
-    from weightgen.models.architecture import build
+    from weightgen.models.libraries import build
     from weightgen.models.names import Reference
 
     logging.disable(logging.WARNING)

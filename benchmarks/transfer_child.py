@@ -131,7 +131,7 @@ def plain_write(size: int, path: Path) -> None:
 
 def child_times(case: str, work: Path, rounds: int, cold: bool) -> dict[str, Any]:
     """Alternate a plain read of what the plan reads, a plain write of what it writes, and the transfer."""
-    from weightgen.pipeline import prepare
+    from weightgen.jobs.subclone import prepare
     from weightgen.subcloning.transfer import execute, nbytes
 
     prepared = prepare(recipe_of(case, work))
@@ -166,7 +166,7 @@ def child_peak(case: str, work: Path) -> dict[str, Any]:
     import transformers
 
     import weightgen
-    from weightgen.pipeline import prepare
+    from weightgen.jobs.subclone import prepare
     from weightgen.subcloning.transfer import execute
 
     assert transformers.LlamaForCausalLM

@@ -11,7 +11,7 @@ import numpy as np
 from weightgen.compare.results import RaceInfo, StartInfo, assemble
 from weightgen.compare.runs import Run
 from weightgen.compare.schema import Results
-from weightgen.tasks.task import Metric
+from weightgen.training.task import Metric
 
 ACCURACY = Metric("accuracy", higher_is_better=True)
 PERPLEXITY = Metric("perplexity", higher_is_better=False, exponentiate=True)

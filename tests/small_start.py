@@ -41,7 +41,7 @@ def write(folder: Path, seeds: range, size: int = 12) -> None:
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with `pictures` and a `start` learned from them."""
-    from weightgen.metalearning import metalearn_one
+    from weightgen.jobs.metalearn import metalearn
     from weightgen.recipe import MetalearnRecipe
 
     where = tmp_path_factory.mktemp("inr")
@@ -52,7 +52,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         field_args=arguments, signal_args={"crop": 12}, steps=30, points=0, tune=2,
         trials=3, budget=[1, 4], threads=1,
     )  # fmt: skip
-    metalearn_one(recipe, where / "start")
+    metalearn(recipe, where / "start")
     return where
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from weightgen.settings import Settings
-from weightgen.tasks.task import Batch, Metric, Split, Task
+from weightgen.training.settings import Settings
+from weightgen.training.task import Batch, Metric, Split, Task
 
 WIDTH = 8
 
@@ -71,7 +71,8 @@ def settings(**changes: Any) -> Settings:
 
 
 def main() -> None:
-    from weightgen import training
+    from weightgen.training import accelerator
+    from weightgen.training import loop as training
 
     given, states, out = json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     torch.set_num_threads(1)
@@ -79,14 +80,15 @@ def main() -> None:
         when, _, step = sys.argv[4].partition(":")
         _kill(when, int(step))
     trained = training.train(network(given.pop("dropout", 0.2)), Regression(), settings(**given), states)
-    if training.is_main_process():
+    if accelerator.is_main_process():
         tensors = {k: v.clone() for k, v in trained.model.state_dict().items()}
         torch.save({**tensors, "curve": torch.from_numpy(trained.curve), "losses": trained.losses}, out)
-    training.end()
+    accelerator.end()
 
 
 def _kill(when: str, step: int) -> None:
-    from weightgen import checkpoint, training
+    from weightgen.publishing import checkpoint
+    from weightgen.training import loop as training
 
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from tests.conftest import Command
 from weightgen.diffusion.applying import edited, translated
-from weightgen.diffusion.translator import Translator, TranslatorConfig, save_translator
+from weightgen.diffusion.translator import save_translator
+from weightgen.models.translator import Translator, TranslatorConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

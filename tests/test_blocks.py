@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from weightgen.diffusion.blocks import Layout, Statistics
-from weightgen.diffusion.translator import Translator, TranslatorConfig
 from weightgen.errors import InputError, UsageError
+from weightgen.models.translator import Translator, TranslatorConfig
 
 NET = TranslatorConfig(position=False)  # the reference's five layers at width 28
 

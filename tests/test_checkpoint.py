@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from weightgen import checkpoint
-from weightgen.checkpoint import publish, verify
 from weightgen.errors import CheckError, InputError, UsageError
+from weightgen.publishing import checkpoint
+from weightgen.publishing.checkpoint import publish, verify
 
 
 def put(target: Path, text: str, force: bool = False) -> None:
@@ -35,7 +35,7 @@ def state(target: Path) -> str:
 @pytest.fixture(params=["exchange", "two-renames"])
 def any_rename(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "two-renames":
-        monkeypatch.setattr(checkpoint, "_renameat2", lambda *_: False)
+        monkeypatch.setattr(checkpoint, "renameat2", lambda *_: False)
 
 
 @pytest.mark.usefixtures("any_rename")
@@ -53,7 +53,7 @@ def test_publish_and_replace(tmp_path: Path) -> None:
 
 def test_the_exchange_is_used_where_the_system_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / "vit", "one")
-    if not checkpoint._renameat2(tmp_path / "vit", tmp_path / "other", checkpoint.RENAME_NOREPLACE):
+    if not checkpoint.renameat2(tmp_path / "vit", tmp_path / "other", checkpoint.RENAME_NOREPLACE):
         pytest.skip("this file system cannot exchange directories")
     monkeypatch.setattr(os, "rename", lambda *_: pytest.fail("a rename that leaves a gap"))
     put(tmp_path / "other", "two", force=True)
@@ -85,7 +85,7 @@ def test_a_rename_that_fails_puts_the_old_checkpoint_back(tmp_path: Path, monkey
             raise OSError(errno.EIO, "broken disk")
         plain(source, target)
 
-    monkeypatch.setattr(checkpoint, "_renameat2", lambda *_: False)
+    monkeypatch.setattr(checkpoint, "renameat2", lambda *_: False)
     monkeypatch.setattr(os, "rename", rename)
     for target, force in (("vit", True), ("new", False)):
         with pytest.raises(OSError, match="broken disk"):
@@ -234,7 +234,7 @@ def test_everything_is_on_disk_before_the_rename_and_the_manifest_is_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    plain_sync, plain_rename = os.fsync, checkpoint._renameat2
+    plain_sync, plain_rename = os.fsync, checkpoint.renameat2
 
     def sync(descriptor: int) -> None:
         plain_sync(descriptor)
@@ -246,7 +246,7 @@ def test_everything_is_on_disk_before_the_rename_and_the_manifest_is_last(
         return plain_rename(*arguments)
 
     monkeypatch.setattr(os, "fsync", sync)
-    monkeypatch.setattr(checkpoint, "_renameat2", rename)
+    monkeypatch.setattr(checkpoint, "renameat2", rename)
     with publish(tmp_path / "vit") as stage:
         staged = stage.path
         (staged / "sub").mkdir()

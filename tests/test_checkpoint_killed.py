@@ -13,10 +13,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.test_checkpoint import put, state
-from weightgen import checkpoint
-from weightgen.checkpoint import publish, verify
 from weightgen.errors import UsageError
 from weightgen.models.weights import open_weights
+from weightgen.publishing import checkpoint
+from weightgen.publishing.checkpoint import publish, verify
 
 DEAD = "4194305"  # above the largest process id that Linux gives
 
@@ -25,11 +25,11 @@ KILLER = """
 import builtins, os, signal, sys
 from pathlib import Path
 from tests.test_checkpoint import put
-from weightgen import checkpoint
+from weightgen.publishing import checkpoint
 
 folder, force, exchange = Path(sys.argv[1]), sys.argv[2] == "force", sys.argv[3] == "exchange"
 if not exchange:
-    checkpoint._renameat2 = lambda *_: False
+    checkpoint.renameat2 = lambda *_: False
 
 def count_down(owner, name, left):
     plain = getattr(owner, name)
@@ -51,7 +51,7 @@ for step in range(1, 1000):
         for name in ("open", "mkdir", "rename", "unlink", "rmdir", "fsync"):
             count_down(os, name, left)
         count_down(builtins, "open", left)
-        count_down(checkpoint, "_renameat2", left)
+        count_down(checkpoint, "renameat2", left)
         put(target, "new", force)
         os._exit(7)
     status = os.waitpid(child, 0)[1]

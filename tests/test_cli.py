@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 
 from tests.conftest import SMALL_LLAMA, SMALL_VIT, VIT, Command
 from weightgen.cli import COMMANDS
-from weightgen.pipeline import prepare
-from weightgen.recipe import SubcloneRecipe, load_recipe
+from weightgen.jobs.subclone import prepare
+from weightgen.jobs.table import load_recipe
+from weightgen.recipe import SubcloneRecipe
 from weightgen.subcloning.transfer import execute, initial_values, needs_initial
 
 WEIGHTS = "model.safetensors"
@@ -84,7 +85,7 @@ def test_interrupted(command: Command, llama: Path, monkeypatch: pytest.MonkeyPa
     def interrupts(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("weightgen.pipeline.execute", interrupts)
+    monkeypatch.setattr("weightgen.jobs.subclone.execute", interrupts)
     command("subclone", "--src", llama, *SMALL_LLAMA, "--out", "out").refused(130, "interrupted")
 
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from tests.conftest import Command
-from weightgen.collect_jobs import TENSORS
-from weightgen.collect_weights import collect
+from tests.reporters import Watching
 from weightgen.diffusion.concepts import Concept
 from weightgen.diffusion.edits import EDITS
+from weightgen.diffusion.network_jobs import TENSORS
 from weightgen.diffusion.stack import Stack
 from weightgen.diffusion.weights_dataset import WeightsDataset, load_weights
 from weightgen.errors import UsageError
+from weightgen.jobs.collect import collect
 from weightgen.recipe import CollectRecipe, make_recipe
 
 TINY = {"width": 4, "layers": 2, "steps": 4, "base_steps": 2, "batch_size": 2, "base_batch_size": 2, "crop": 8}
@@ -99,7 +100,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing(thirds: WeightsDataset, tmp_pa
 
     out, how = tmp_path / "weights", recipe(stack=3, save_every=1)
     with pytest.raises(Killed):
-        collect(how, out, progress=kill)
+        collect(how, out, reporter=Watching(kill))
     work = tmp_path / "weights.collecting"
     finished = {p: p.stat().st_mtime_ns for p in work.rglob(TENSORS) if "training" not in str(p)}
     assert len(finished) == {2: 0, 4: 1, 8: 2, 13: 3}[killed_after]
@@ -109,7 +110,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing(thirds: WeightsDataset, tmp_pa
         seen.append(done)
         assert all(p.stat().st_mtime_ns == at for p, at in finished.items())
 
-    collect(how, out, progress=watch)
+    collect(how, out, reporter=Watching(watch))
     assert len(seen) < 2 + 3 * 4, "steps that had been saved were repeated"
     found = load_weights(out)
     assert torch.equal(found.blocks, thirds.blocks)
@@ -122,7 +123,7 @@ def test_another_recipe_does_not_go_on_with_what_is_there(tmp_path: Path) -> Non
         raise Killed
 
     with pytest.raises(Killed):
-        collect(recipe(), tmp_path / "weights", progress=kill)
+        collect(recipe(), tmp_path / "weights", reporter=Watching(kill))
     with pytest.raises(UsageError, match=r"was begun with another recipe: lr: 0\.004 then, 0\.01 now"):
         collect(recipe(lr=0.01), tmp_path / "weights")
 

@@ -25,8 +25,8 @@ from weightgen.diffusion.schedules import (
     sample,
     target,
 )
-from weightgen.diffusion.translator import TranslatorConfig, translate
 from weightgen.errors import UsageError
+from weightgen.models.translator import TranslatorConfig, translate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SCHEDULES: dict[str, tuple[Any, Any]] = {

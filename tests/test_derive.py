@@ -10,18 +10,20 @@ import torch
 from transformers import BertConfig
 
 from weightgen.errors import CoverageError
-from weightgen.models.architecture import Architecture, build_transformers, describe
+from weightgen.models.architecture import Architecture
 from weightgen.models.axes import Axis, Kind
 from weightgen.models.derive import _only, _proven, derive, derive_pair
 from weightgen.models.layout import Layout
+from weightgen.models.layouts import find_layouts
+from weightgen.models.libraries import LIBRARIES
+from weightgen.models.libraries.transformers import Transformers
 from weightgen.models.unify import axis, cut, product, resolve, split, unify
-from weightgen.pipeline import find_layouts
 
 
 def architecture(make) -> Architecture:
     with torch.device("meta"):
         model = make()
-    return describe("timm", type(model).__name__, model, {}, make)
+    return LIBRARIES["timm"].describe(type(model).__name__, model, {}, make)
 
 
 def free(layout: Layout) -> set[str]:
@@ -142,7 +144,7 @@ def test_derivation_leaves_the_random_state_alone() -> None:
 def test_derivation_leaves_the_configuration_alone() -> None:
     """It is saved with the result, where a cache that was switched off would slow every generation."""
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
-    made = build_transformers(BertConfig(**sizes, vocab_size=40), "BertForMaskedLM")
+    made = Transformers().from_config(BertConfig(**sizes, vocab_size=40), "BertForMaskedLM")
     assert derive(made) is not None
     assert made.config.use_cache is True
 

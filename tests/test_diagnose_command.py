@@ -15,7 +15,6 @@ from PIL import Image
 from tests.conftest import Command
 from tests.tiny_text import save_model, save_text
 from weightgen import load_recipe, run_recipe
-from weightgen.diagnosing import chosen
 from weightgen.diagnostics import MEASURES
 from weightgen.diagnostics.diagnosis import Diagnosed, Diagnosis
 from weightgen.diagnostics.layers import fold
@@ -25,6 +24,7 @@ from weightgen.diagnostics.report.page import page
 from weightgen.diagnostics.report.panels import across, panels
 from weightgen.diagnostics.text import diagnosis_text, shown
 from weightgen.errors import UsageError
+from weightgen.jobs.diagnose import chosen
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = "embed_dim=12,depth=3,num_heads=3,img_size=8,patch_size=4,num_classes=10,in_chans=1"

@@ -10,8 +10,8 @@ from weightgen.diffusion.concepts import Clause
 from weightgen.diffusion.edits import EDITS, edit
 from weightgen.diffusion.edits_local import gaussian
 from weightgen.diffusion.photos import bundled, crops, varied
-from weightgen.diffusion.positions import positions_of
 from weightgen.errors import UsageError
+from weightgen.models.positions import positions_of
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 from tests.zoo import Case, all_cases
 from weightgen.models.families import find_family
 from weightgen.models.layout import Layout, bind
+from weightgen.models.libraries import LIBRARIES
 from weightgen.models.proof import output_change, randomise
 
 CASES = all_cases()
@@ -15,7 +16,7 @@ CASES = all_cases()
 def layout_of(case: Case, model) -> Layout:
     key = model.config.model_type if case.library == "transformers" else type(model).__name__
     prefix = model.base_model_prefix if case.library == "transformers" else ""
-    family = find_family(case.library, key)
+    family = find_family(LIBRARIES[case.library].families, key)
     assert family is not None, f"no table for {key}"
     tied = set(getattr(model, "all_tied_weights_keys", {}) or {})
     return bind(family, {k: tuple(v.shape) for k, v in model.state_dict().items() if k not in tied}, model, prefix)

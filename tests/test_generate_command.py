@@ -15,12 +15,13 @@ from safetensors.torch import load_file
 
 from tests.conftest import Command
 from tests.tiny_generator import CONFIG, make_base, make_pipeline, save_encoder
-from weightgen.checkpoint import publish
 from weightgen.diffusion.applying import translated
 from weightgen.diffusion.loading import load_generator
 from weightgen.diffusion.photos import pixels_of
-from weightgen.diffusion.translator import Translator, load_translator
-from weightgen.manifest import read_manifest
+from weightgen.diffusion.translator import load_translator
+from weightgen.models.translator import Translator
+from weightgen.publishing.checkpoint import publish
+from weightgen.publishing.manifest import read_manifest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PROMPT = "strong sepia tone, then soft blur at 40 %"

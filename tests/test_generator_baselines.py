@@ -9,8 +9,8 @@ from weightgen.diffusion.baselines import Zoo, blend, features, mean, nearest, n
 from weightgen.diffusion.blocks import Layout
 from weightgen.diffusion.condition import Condition
 from weightgen.diffusion.film import FilmDenoiser
-from weightgen.diffusion.positions import positions_of
-from weightgen.diffusion.translator import Translator, TranslatorConfig, translate
+from weightgen.models.positions import positions_of
+from weightgen.models.translator import Translator, TranslatorConfig, translate
 
 CONFIG = TranslatorConfig(width=6, layers=3)
 LAYOUT = Layout(CONFIG.shapes, 64)

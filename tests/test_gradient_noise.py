@@ -12,9 +12,9 @@ import torch
 
 from tests.conftest import Command
 from tests.small_task import Regression, network, settings
-from weightgen.gradient_noise import STEPS, add_noise, deviation
-from weightgen.pruning.masks import Mask
-from weightgen.training import train
+from weightgen.models.masks import Mask
+from weightgen.training.gradient_noise import STEPS, add_noise, deviation
+from weightgen.training.loop import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from weightgen.errors import InputError, NetworkError, UsageError
-from weightgen.models.architecture import build, describe
+from weightgen.models.libraries import LIBRARIES, build
 from weightgen.models.names import resolve
 from weightgen.models.pictures import input_size
 from weightgen.tasks.classify import Classify
@@ -143,7 +143,7 @@ def test_the_model_says_which_images_it_takes() -> None:
 def test_a_network_without_convolutions_says_it_in_its_configuration() -> None:
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2 * 6 * 6, 3))
     model.pretrained_cfg = {"input_size": (2, 6, 6)}  # type: ignore[assignment]  # as a model registered with timm has it
-    assert input_size(describe("timm", "plain", model, {})) == (6, 2)
+    assert input_size(LIBRARIES["timm"].describe("plain", model)) == (6, 2)
 
 
 def test_a_trained_model_tells_timm_how_to_prepare_images() -> None:

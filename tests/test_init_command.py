@@ -18,8 +18,9 @@ from tests.test_cli import loads_strictly
 from weightgen import api
 from weightgen.errors import UsageError
 from weightgen.inits.registry import INITIALISERS
-from weightgen.pruning.masks import load_mask
-from weightgen.recipe import InitRecipe, load_recipe
+from weightgen.jobs.table import load_recipe
+from weightgen.models.masks import load_mask
+from weightgen.recipe import InitRecipe
 
 SIZES = "embed_dim=16,depth=2,num_heads=2,img_size=16,patch_size=8,num_classes=3"
 VIT = ("init", "--model", "timm:vit_tiny_patch16_224", "--model-args", SIZES)

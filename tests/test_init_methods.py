@@ -14,9 +14,9 @@ from tests.networks import RESNET, mlp, resnet, value, vit
 from weightgen import inits
 from weightgen.errors import UsageError
 from weightgen.inits.registry import plan_of
-from weightgen.models.architecture import build
+from weightgen.models.libraries import build
 from weightgen.models.names import resolve
-from weightgen.starts import parse_start
+from weightgen.starts.start import parse_start
 
 
 def test_zero_makes_every_block_the_identity() -> None:

@@ -16,11 +16,11 @@ import weightgen
 from tests.networks import VIT, mlp, residual, state, value, vit
 from tests.zoo import all_cases
 from weightgen import inits
-from weightgen.commands.init_text import init_text
 from weightgen.errors import UsageError
 from weightgen.inits.applying import apply_plan, generator_of
 from weightgen.inits.registry import INITIALISERS, plan_of
-from weightgen.models.architecture import build
+from weightgen.inits.text import init_text
+from weightgen.models.libraries import build
 from weightgen.models.names import resolve
 from weightgen.subcloning.plan import Plan
 

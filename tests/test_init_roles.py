@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.zoo import all_cases
-from weightgen.diffusion.translator import Translator, TranslatorConfig
 from weightgen.inits.roles import Role, Roles, roles
-from weightgen.models.architecture import build, describe, library_of
 from weightgen.models.axes import FREE_LOCAL, Axis
+from weightgen.models.libraries import build, described
 from weightgen.models.names import resolve
+from weightgen.models.translator import Translator, TranslatorConfig
 
 CASES = {case.id: case for case in all_cases()}
 FAMILIES = [
@@ -44,7 +44,7 @@ def is_stream(axes: list[Axis]) -> bool:
 @pytest.mark.parametrize("case", FAMILIES)
 def test_ends_of_branches_are_those_of_the_axis_table(case: str) -> None:
     model = CASES[case].build("target")
-    layout = describe(library_of(model), type(model).__name__, model, {}).layout()
+    layout = described(model).layout()
     assert layout is not None
     expected = set()
     for tensor in layout.tensors.values():

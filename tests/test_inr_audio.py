@@ -13,8 +13,8 @@ import torch
 
 from tests.fields import agree_in_parts, fitted, refused, small_field
 from weightgen.errors import InputError, UsageError
-from weightgen.fit_signals import render_fit
 from weightgen.inr.config import field_config
+from weightgen.inr.drawing import render_fit
 from weightgen.inr.field import Field
 from weightgen.inr.fits import Fits, FittedSignal
 from weightgen.inr.fitting import stacked

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from weightgen.errors import UsageError
-from weightgen.inr.by_hand import activated
 from weightgen.inr.config import FIELDS, FieldConfig, field_config
 from weightgen.inr.field import Field, activate, encode, encoded
 from weightgen.inr.initialise import harmonics
+from weightgen.inr.manual_gradients import activated
 from weightgen.inr.signals.grids import Coordinates
 
 SMALL = {"hidden": 8, "hidden_layers": 2}

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from weightgen.errors import InputError, NetworkError, UsageError
-from weightgen.image_files import MODES
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.images import Images
+from weightgen.reading.images import MODES
 
 
 def picture(file: Path, size: tuple[int, int] = (6, 4), mode: str = "RGB", seed: int = 0) -> np.ndarray:

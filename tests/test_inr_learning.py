@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from weightgen.inr.by_hand import ByHand
 from weightgen.inr.config import FIELDS, field_config
 from weightgen.inr.derivatives import Autograd, chunks
 from weightgen.inr.field import Field
 from weightgen.inr.fitting import derivatives_of, stacked
 from weightgen.inr.learner import Gradient, Inner, MetaLearner
 from weightgen.inr.learning import MetaTask
+from weightgen.inr.manual_gradients import ByHand
 from weightgen.inr.signals import make_kind
 from weightgen.inr.strainer import Strainer
-from weightgen.settings import Settings
+from weightgen.training.settings import Settings
 
 KIND = make_kind("image", {"channels": 3})
 SMALL = {"hidden": 6, "hidden_layers": 2}
@@ -61,7 +61,7 @@ def unrolled(made: MetaLearner, parts: dict[str, Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("psnr", [False, True])
 def test_maml_is_the_gradient_through_all_steps(psnr: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weightgen.inr.by_hand.ROWS", 3)
+    monkeypatch.setattr("weightgen.inr.manual_gradients.ROWS", 3)
     made, parts = learner("maml", psnr=psnr), looks()
     made({"steps": parts}).mean().backward()
     found = {n: p.grad.clone() for n, p in made.named_parameters() if p.grad is not None}
@@ -167,8 +167,8 @@ def autograd(field: Field) -> Autograd:
 def test_derivatives_in_chunks_are_those_of_the_whole(
     name: str, layers: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("weightgen.inr.by_hand.ROWS", 2)
-    monkeypatch.setattr("weightgen.inr.by_hand._workers", lambda like: threads)
+    monkeypatch.setattr("weightgen.inr.manual_gradients.ROWS", 2)
+    monkeypatch.setattr("weightgen.inr.manual_gradients._workers", lambda like: threads)
     monkeypatch.setattr("weightgen.inr.derivatives.CHUNK", 6)
     arguments = {**SMALL, "hidden_layers": layers, "offset": 0.5, "frequency": 5.0, "spread": 2.0}
     if not layers:
@@ -190,7 +190,7 @@ def test_derivatives_in_chunks_are_those_of_the_whole(
 
 
 def test_observations_of_several_points_are_their_means(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weightgen.inr.by_hand.ROWS", 9)
+    monkeypatch.setattr("weightgen.inr.manual_gradients.ROWS", 9)
     field = Field(field_config("siren", {**SMALL, "outputs": 1, "frequency": 5.0}), 0).double()
     kind = make_kind("ct", {})
     generator = torch.Generator().manual_seed(0)

@@ -17,8 +17,9 @@ from weightgen.recipe import TrainRecipe, make_recipe
 from weightgen.tasks import make_task
 from weightgen.tasks.distil import Distilled
 from weightgen.tasks.language import Causal, Masked
-from weightgen.tasks.task import Task
-from weightgen.training import score, train
+from weightgen.training.loop import train
+from weightgen.training.scoring import score
+from weightgen.training.task import Task
 
 LENGTH = 22
 pytestmark = pytest.mark.usefixtures("one_thread")

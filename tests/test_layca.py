@@ -13,10 +13,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from tests.small_task import Regression, network, settings
-from weightgen.interruption import Interrupted
-from weightgen.layca import Layca, turn_
-from weightgen.pruning.masks import Mask
-from weightgen.training import train
+from weightgen.models.masks import Mask
+from weightgen.training.interruption import Interrupted
+from weightgen.training.layca import Layca, turn_
+from weightgen.training.loop import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

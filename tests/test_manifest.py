@@ -10,9 +10,9 @@ import pytest
 
 from tests.attacks.manifests import ATTACKS
 from tests.test_checkpoint import put, state
-from weightgen import manifest
-from weightgen.checkpoint import publish, verify
 from weightgen.errors import CheckError, InputError
+from weightgen.publishing import manifest
+from weightgen.publishing.checkpoint import publish, verify
 
 
 @pytest.mark.parametrize("fields", [{"files": {}}, {"schema": 3}, {"created_by": "me"}])

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from weightgen.models.architecture import Architecture, build
+from weightgen.models.architecture import Architecture
 from weightgen.models.axes import Kind
+from weightgen.models.libraries import build
 from weightgen.models.loading import initialised
 from weightgen.models.matching import match_weights
 from weightgen.models.names import resolve

@@ -18,9 +18,9 @@ from weightgen.diagnostics.measure import Probe
 from weightgen.diagnostics.perturbation import initial_deviation, perturb_
 from weightgen.diagnostics.probing import settle
 from weightgen.errors import UsageError
-from weightgen.models.architecture import describe
+from weightgen.models.libraries import described
 from weightgen.models.proof import permute, random_permutations, randomise
-from weightgen.training import train
+from weightgen.training.loop import train
 
 VIT = {"img_size": 8, "patch_size": 4, "embed_dim": 12, "depth": 2, "num_heads": 3, "num_classes": 4}
 RESNET = {"channels": (8, 8, 12, 12), "num_classes": 4}
@@ -64,7 +64,7 @@ def test_no_perturbation_is_no_distance(name: str, side: int) -> None:
 def test_a_permuted_copy_is_the_same_after_alignment(name: str, side: int) -> None:
     one = model(name)
     other = copy.deepcopy(one)
-    layout = describe("timm", type(one).__name__, one, {}).layout()
+    layout = described(one).layout()
     assert layout is not None
     moved = permute(one.state_dict(), layout, random_permutations(layout, np.random.default_rng(0)))
     other.load_state_dict(moved)

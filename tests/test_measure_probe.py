@@ -16,7 +16,8 @@ from weightgen.diagnostics import MEASURES
 from weightgen.diagnostics.measure import Probe, batch_statistics, gradients
 from weightgen.diagnostics.probing import described, settle, synthetic
 from weightgen.errors import UsageError
-from weightgen.models.architecture import Architecture, build, describe
+from weightgen.models.architecture import Architecture
+from weightgen.models.libraries import LIBRARIES, build
 from weightgen.models.loading import initialised
 from weightgen.models.names import resolve
 
@@ -41,7 +42,7 @@ def transformers_model(kind: str, **sizes: Any) -> tuple[Architecture, nn.Module
     torch.manual_seed(0)
     cls = getattr(transformers, kind)
     model = cls(cls.config_class(vocab_size=VOCABULARY, **sizes))
-    return describe("transformers", kind, model, {}), model
+    return LIBRARIES["transformers"].describe(kind, model), model
 
 
 T5 = {"d_model": 16, "d_ff": 24, "d_kv": 4, "num_layers": 2, "num_heads": 4}

@@ -13,7 +13,7 @@ from torch import nn
 from tests.probes import chain, normal, probe_of
 from weightgen.diagnostics.rotation import rotation, turned
 from weightgen.errors import UsageError
-from weightgen.layca import turn_
+from weightgen.training.layca import turn_
 
 
 def test_nothing_has_turned_at_the_start() -> None:

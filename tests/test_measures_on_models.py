@@ -19,7 +19,7 @@ from weightgen.diagnostics.neuron_alignment import alignment
 from weightgen.diagnostics.probing import settle, synthetic
 from weightgen.diagnostics.readings import UNITS, readings
 from weightgen.errors import UsageError
-from weightgen.models.architecture import build
+from weightgen.models.libraries import build
 from weightgen.models.loading import initialised
 from weightgen.models.names import resolve
 

@@ -22,11 +22,11 @@ from tests.conftest import Command
 from tests.small_start import COMMON, FIELD, INNER, LEARN, here, made, pixels, write
 from weightgen.inr.config import FIELDS, field_config
 from weightgen.inr.field import Field
+from weightgen.inr.from_recipe import kind_of, load_signals, make_learner
 from weightgen.inr.signals import make_kind
 from weightgen.inr.snippet import snippet
 from weightgen.inr.start import Start, load_start, save_start
 from weightgen.inr.strainer import Strainer
-from weightgen.metalearning import kind_of, load_signals, make_learner
 from weightgen.recipe import MetalearnRecipe
 
 __all__ = ["here", "made"]
@@ -100,7 +100,7 @@ def test_fields_and_initialisers(command: Command, here: Path, words: str) -> No
 
 
 def test_ctrl_c_and_on(command: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from weightgen import training
+    from weightgen.training import loop as training
 
     step = training._Loop._train_step
 
@@ -121,7 +121,8 @@ def test_ctrl_c_and_on(command: Command, here: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_ctrl_c_while_rates_are_chosen(command: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from weightgen import metalearning, training
+    from weightgen.jobs import metalearn as metalearning
+    from weightgen.training import loop as training
 
     def interrupting(*arguments: Any) -> None:
         raise KeyboardInterrupt
@@ -185,7 +186,7 @@ def test_the_card_of_a_start_runs(made: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_learning_that_diverges_keeps_what_was_learned(
     command: Command, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from weightgen import training
+    from weightgen.training import loop as training
 
     step = training._Loop._train_step
 

@@ -9,16 +9,11 @@ import pytest
 
 from tests.conftest import SMALL_LLAMA, VIT, Command
 from weightgen.errors import InputError, UsageError
-from weightgen.models.names import (
-    PRESETS,
-    SPELLED,
-    TIMM_PRESETS,
-    TRANSFORMERS_PRESETS,
-    parse_arguments,
-    preset,
-    resolve,
-    spelled,
-)
+from weightgen.models.libraries import LIBRARIES
+from weightgen.models.names import PRESETS, SPELLED, preset, resolve, spelled
+from weightgen.recipe.arguments import parse_arguments
+
+TIMM_PRESETS = {name: found.name for name, found in LIBRARIES["timm"].presets.items()}
 
 
 def test_every_timm_preset_is_an_architecture_of_the_installed_timm() -> None:
@@ -28,7 +23,7 @@ def test_every_timm_preset_is_an_architecture_of_the_installed_timm() -> None:
     assert unknown == []
 
 
-@pytest.mark.parametrize("name", TRANSFORMERS_PRESETS)
+@pytest.mark.parametrize("name", LIBRARIES["transformers"].presets)
 def test_every_transformers_preset_is_a_config(name: str) -> None:
     import transformers
 

@@ -20,7 +20,7 @@ from tests.conftest import Command
 from weightgen.errors import UsageError
 from weightgen.inits.fixup import fixup, load
 from weightgen.models import norm_free
-from weightgen.models.architecture import build, describe
+from weightgen.models.libraries import LIBRARIES, build
 from weightgen.models.loading import save_model
 from weightgen.models.names import resolve
 from weightgen.models.norm_free import replace_norms, scalars
@@ -85,7 +85,7 @@ def test_a_scalar_block_is_its_formula() -> None:
 
 def test_a_norm_free_resnet_is_a_checkpoint(command: Command, tmp_path: Path) -> None:
     architecture = build(resolve("timm:resnet18"), {**SIZES, "norm_layer": "fixup"})
-    assert architecture.norm_free
+    assert norm_free.is_norm_free(architecture.arguments)
     assert architecture.make is not None
     (tmp_path / "made").mkdir()
     save_model(fixup(architecture.make()), architecture, tmp_path / "made")
@@ -162,7 +162,7 @@ def test_the_table_is_proven(name: str) -> None:
     model = timm.create_model(name, **SIZES).eval()
     replace_norms(model)
     randomise(model, seed=0)
-    layout = describe("timm", name, model, {}).layout()
+    layout = LIBRARIES["timm"].describe(name, model).layout()
     assert layout is not None
     assert output_change(model.double(), {"x": torch.randn(2, 3, 64, 64)}, layout, 0) < 1e-9
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import Command, Outcome
-from weightgen.pruning.masks import Mask, load_mask
+from weightgen.models.masks import Mask, load_mask
 
 SIZES = "img_size=8,patch_size=4,in_chans=1,num_classes=10,embed_dim=24,depth=2,num_heads=3"
 VIT = ("--model", "timm:vit_tiny_patch16_224", "--model-args", SIZES, "--threads", "1", "--items", "4")

@@ -14,8 +14,8 @@ from weightgen.diagnostics.measure import Probe
 from weightgen.diagnostics.synflow import synflow_scores
 from weightgen.errors import UsageError
 from weightgen.inits.eoi import erk_densities
+from weightgen.models.masks import Mask
 from weightgen.pruning.choose import Across, Scores, highest, in_rounds
-from weightgen.pruning.masks import Mask
 from weightgen.pruning.scores import magnitude_scores, random_scores, signal_to_noise_scores
 
 SHAPES = {"first": (20, 10), "second": (30, 20), "kernel": (8, 4, 3, 3)}

@@ -13,9 +13,10 @@ from torch import nn
 
 from tests.small_task import Regression, network, settings
 from weightgen.errors import InputError, UsageError
-from weightgen.pruning.freezing import first_tensors, freeze_
-from weightgen.pruning.masks import FILE, Mask, distance, load_mask, save_mask
-from weightgen.training import train
+from weightgen.models.masks import FILE, Mask, distance, load_mask, save_mask
+from weightgen.pruning.freezing import first_tensors
+from weightgen.training.held import freeze_
+from weightgen.training.loop import train
 
 
 def half(seed: int = 0) -> Mask:

@@ -21,7 +21,7 @@ from tests.conftest import Command
 from weightgen.compare.jobs import marks_of
 from weightgen.compare.rates import best_rate, next_rate
 from weightgen.compare.results import read_results
-from weightgen.manifest import check
+from weightgen.publishing.manifest import check
 from weightgen.recipe import CompareRecipe, make_recipe
 
 SIZES = "img_size=8,patch_size=4,in_chans=1,num_classes=10,embed_dim=24,depth=2,num_heads=3"
@@ -102,7 +102,8 @@ def test_a_race_and_what_it_leaves(command: Command, start: Path, tmp_path: Path
 def test_controls_keep_distributions_and_drop_knowledge(start: Path) -> None:
     import torch
 
-    from weightgen.starts import architecture_of, parse_start
+    from weightgen.starts.agreement import architecture_of
+    from weightgen.starts.start import parse_start
 
     one, shuffled, stats = (parse_start(t) for t in (str(start), f"shuffled:{start}", f"stats:{start}"))
     architecture = architecture_of([one], None, {})
@@ -194,7 +195,7 @@ def test_broken_data(command: Command, tmp_path: Path) -> None:
 
 
 def test_strange_output_directories(command: Command, start: Path, tmp_path: Path) -> None:
-    from weightgen.checkpoint import hold
+    from weightgen.publishing.work_directory import hold
 
     words = (*RACE, "--seeds", "1", "--start", str(start), "--start", "random", "--out", "race")
     (tmp_path / "race").mkdir()

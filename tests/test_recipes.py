@@ -10,9 +10,10 @@ import pytest
 
 import weightgen
 from weightgen.errors import InputError, UsageError
+from weightgen.jobs.subclone import prepare
+from weightgen.jobs.table import load_recipe
 from weightgen.models.names import resolve
-from weightgen.pipeline import prepare
-from weightgen.recipe import SubcloneRecipe, load_recipe, make_recipe
+from weightgen.recipe import SubcloneRecipe, make_recipe
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 STORIES = {

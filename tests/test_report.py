@@ -16,13 +16,13 @@ from PIL import Image
 from tests.conftest import Command
 from tests.races import PERPLEXITY, as_surprise, results, runs
 from weightgen.compare.evidence import escaped, evidence
-from weightgen.compare.numbers import change, duration, number, operations, ratio
 from weightgen.compare.report import is_report, write_report
-from weightgen.compare.report.axis import Axis
 from weightgen.compare.report.chart import chart, falls_far
 from weightgen.compare.report.page import flat
 from weightgen.compare.text import results_text
 from weightgen.errors import UsageError
+from weightgen.publishing.report.axis import Axis
+from weightgen.publishing.report.numbers import change, duration, number, operations, ratio
 
 CLEAN = results(runs({"random": 1.0, "fast": 3.0, "slow": 0.4}, seeds=3))
 BAD_NAME = "<img src=x> [a](b) |`$x^2$` \x1b[31m\n# \u7d50\u679c"

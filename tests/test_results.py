@@ -136,7 +136,7 @@ def test_missing(tmp_path: Path) -> None:
 
 def test_starts_and_runs_must_belong_together() -> None:
     from weightgen.compare.results import RaceInfo, StartInfo, assemble
-    from weightgen.tasks.task import Metric
+    from weightgen.training.task import Metric
 
     race = RaceInfo("t", "task", "data", Metric("accuracy", True), 1000, 8, "random", "", "")
     with pytest.raises(ValueError, match="runs of fast, random, but starts random"):

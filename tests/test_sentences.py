@@ -14,10 +14,11 @@ from tests.conftest import Command
 from tests.small_task import settings
 from tests.tiny_text import WORDS, loaded, save_model
 from weightgen.errors import InputError, UsageError
-from weightgen.tasks.embeddings import mean_pooled, sentences_of
+from weightgen.models.pooling import mean_pooled
+from weightgen.tasks.embeddings import sentences_of
 from weightgen.tasks.sentences import Sentences
 from weightgen.tasks.texts import load_texts
-from weightgen.training import train
+from weightgen.training.loop import train
 
 LENGTH = 16
 pytestmark = pytest.mark.usefixtures("one_thread")

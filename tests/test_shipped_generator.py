@@ -15,9 +15,9 @@ from weightgen.diffusion.examples import Edited
 from weightgen.diffusion.loading import load_generator
 from weightgen.diffusion.photos import bundled
 from weightgen.diffusion.quality import psnr
-from weightgen.diffusion.translator import TranslatorConfig, translate
-from weightgen.manifest import check
-from weightgen.recipe import load_recipe
+from weightgen.jobs.table import load_recipe
+from weightgen.models.translator import TranslatorConfig, translate
+from weightgen.publishing.manifest import check
 
 ROOT = Path(__file__).parent.parent
 GENERATOR = ROOT / "checkpoints" / "generator"

@@ -11,11 +11,12 @@ from PIL import Image
 
 from tests.balls import ANGLE, around, write_scene
 from tests.conftest import Command
-from weightgen.card import start_card
-from weightgen.checkpoint import verify
-from weightgen.files import in_package
+from weightgen.inr.card import start_card
 from weightgen.inr.start import CONFIG, load_start
-from weightgen.recipe import MetalearnRecipe, load_recipe
+from weightgen.jobs.table import load_recipe
+from weightgen.publishing.checkpoint import verify
+from weightgen.reading.files import in_package
+from weightgen.recipe import MetalearnRecipe
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
 STARTS = [f.parent for f in sorted(SHIPPED.glob(f"*/{CONFIG}")) if "weightgen-inr-start" in f.read_text()]
@@ -47,7 +48,7 @@ def test_a_shipped_start_is_whole_and_small(directory: Path) -> None:
     assert ours.out == f"checkpoints/{directory.name}"
     assert ours.model_copy(update={"out": None}) == recipe
     card = (directory / "README.md").read_text()
-    assert card == start_card(recipe, start, manifest["evidence"], directory.name)
+    assert card == start_card(recipe, start, manifest["evidence"], directory.name).text(recipe, directory.name)
     assert ("From 50 steps on: on 3 of them" in card) == (max(start.recommended) >= 50)
 
 

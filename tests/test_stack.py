@@ -13,7 +13,7 @@ from weightgen.diffusion.critic import judged
 from weightgen.diffusion.examples import Edited, Mixed
 from weightgen.diffusion.photos import bundled
 from weightgen.diffusion.stack import Stack, StackAdam
-from weightgen.diffusion.translator import Translator, TranslatorConfig, translate
+from weightgen.models.translator import Translator, TranslatorConfig, translate
 
 
 @pytest.fixture

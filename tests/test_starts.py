@@ -9,9 +9,9 @@ import torch
 
 from weightgen import inits
 from weightgen.errors import UsageError
-from weightgen.models.architecture import build
+from weightgen.models.libraries import build
 from weightgen.models.names import resolve
-from weightgen.starts import parse_start, parse_starts
+from weightgen.starts.start import parse_start, parse_starts
 
 SIZES = {"img_size": 8, "patch_size": 4, "in_chans": 1, "num_classes": 10, "embed_dim": 48, "depth": 1, "num_heads": 3}
 

@@ -12,7 +12,7 @@ from weightgen.diffusion.denoiser_subspace import SubspaceDenoiser
 from weightgen.diffusion.embeddings import ClauseEmbedding
 from weightgen.diffusion.film import modulated
 from weightgen.diffusion.prompt import Phrase
-from weightgen.diffusion.translator import translate
+from weightgen.models.translator import translate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -39,7 +39,7 @@ def ids_of(phrase: str) -> torch.Tensor:
 def test_minilm_is_sentence_transformers(minilm: TextEncoder) -> None:
     from sentence_transformers import SentenceTransformer
 
-    from weightgen.files import in_package
+    from weightgen.reading.files import in_package
 
     texts = ["sepia tone", "strong sepia tone", "pencil sketch", "a long phrase of rather many words, with a comma"]
     found = minilm.embed(texts)

@@ -13,9 +13,10 @@ import pytest
 from tests.conftest import Command
 from tests.tiny_text import POSITIONS, SPECIAL, VOCABULARY, WORDS, save_model, save_text, save_tokenizer, words
 from weightgen.errors import InputError, UsageError
-from weightgen.tasks.task import Split
+from weightgen.models.tokenizer import open_tokenizer
 from weightgen.tasks.texts import load_texts
-from weightgen.tasks.tokens import open_tokenizer, pack
+from weightgen.tasks.tokens import pack
+from weightgen.training.task import Split
 
 SPLITS: tuple[Split, ...] = ("train", "tune", "validation", "test")
 

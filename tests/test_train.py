@@ -67,7 +67,7 @@ def test_a_trained_model_is_a_checkpoint(command: Command, tmp_path: Path) -> No
 
 
 def test_ctrl_c_and_on(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from weightgen import training
+    from weightgen.training import loop as training
 
     words = (*TRAIN, *SHORT, "--steps", "12", "--out")
     assert command(*words, "whole").code == 0

@@ -15,18 +15,18 @@ from safetensors.torch import load_file, save_file
 
 from tests.conftest import Command
 from tests.tiny_generator import save_encoder
-from weightgen.collect_weights import collect
 from weightgen.diffusion.asking import phrases_of
+from weightgen.diffusion.from_recipe import make_generator, open_networks
 from weightgen.diffusion.generator import Generator
 from weightgen.diffusion.learning import DenoisingTask, GeneratorTask
 from weightgen.diffusion.loading import load_generator
 from weightgen.diffusion.phrases import PhraseBook
 from weightgen.diffusion.schedules import last_timestep
 from weightgen.diffusion.text import load_encoder
-from weightgen.preparation import settings_of
+from weightgen.jobs.collect import collect
 from weightgen.recipe import CollectRecipe, TrainGeneratorRecipe, make_recipe
-from weightgen.train_generator import make_generator, open_networks
-from weightgen.training import train
+from weightgen.training.loop import train
+from weightgen.training.settings import settings_of
 
 COLLECT = {"width": 4, "layers": 2, "steps": 8, "base_steps": 2, "batch_size": 2, "base_batch_size": 2, "crop": 8}
 COLLECT |= {"train": 6, "held_out": 1, "block_size": 32, "threads": 1, "workers": 1}

@@ -16,13 +16,14 @@ import pytest
 import torch
 
 from tests.small_task import Regression, network, settings
-from weightgen.data_order import StepBatches, draws_of_step, items_of_step
 from weightgen.errors import InputError, UsageError
-from weightgen.interruption import Interrupted
-from weightgen.manifest import check
-from weightgen.retention import newest_complete, retain, state_directory
-from weightgen.trained import Diverged, Trained
-from weightgen.training import score, train
+from weightgen.publishing.manifest import check
+from weightgen.publishing.retention import newest_complete, retain, state_directory
+from weightgen.training.data_order import StepBatches, draws_of_step, items_of_step
+from weightgen.training.interruption import Interrupted
+from weightgen.training.loop import train
+from weightgen.training.outcome import Diverged, Trained
+from weightgen.training.scoring import score
 
 SCRIPT = Path(__file__).parent / "small_task.py"
 
@@ -145,7 +146,9 @@ def test_a_damaged_state_is_passed_over(tmp_path: Path) -> None:
 
 def test_retention_never_leaves_half_a_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(network(), Regression(), settings(save_every=15), tmp_path)
-    monkeypatch.setattr("weightgen.retention.shutil.rmtree", lambda *a, **k: None)  # killed before anything was removed
+    monkeypatch.setattr(
+        "weightgen.publishing.retention.shutil.rmtree", lambda *a, **k: None
+    )  # killed before anything was removed
     retain(tmp_path, keep=1)
     assert newest_complete(tmp_path) == state_directory(tmp_path, 30)
     with pytest.raises(InputError, match="no manifest"):

@@ -16,15 +16,15 @@ from tests.conftest import Command
 from weightgen.diffusion.concepts import Clause
 from weightgen.diffusion.edits import edit
 from weightgen.diffusion.photos import bundled
-from weightgen.diffusion.translator import Translator, TranslatorConfig
 from weightgen.errors import InputError, UsageError
-from weightgen.models.architecture import build
+from weightgen.models.libraries import build
 from weightgen.models.names import resolve
+from weightgen.models.translator import Translator, TranslatorConfig
 from weightgen.recipe import TrainRecipe
 from weightgen.tasks import make_task
 from weightgen.tasks.edited import clauses_of, load_shots
-from weightgen.tasks.task import Split
 from weightgen.tasks.translate import TranslateTask
+from weightgen.training.task import Split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SEPIA = "concept:sepia tone, strength 0.5"

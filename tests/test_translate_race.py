@@ -18,7 +18,7 @@ from tests.browser import BINARY, visit
 from tests.conftest import Command
 from tests.test_translate import write_pairs
 from weightgen.compare.pictures import steps_shown
-from weightgen.manifest import check
+from weightgen.publishing.manifest import check
 from weightgen.tasks.translate import TranslateTask
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -84,7 +84,7 @@ def test_a_race_and_its_pictures(taught: Path, command: Command, tmp_path: Path)
 def test_a_stopped_race_ends_as_one_that_was_not(
     taught: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from weightgen import training
+    from weightgen.training import loop as training
 
     words = ("--steps", "12", "--seeds", "1", "--save-every", "4", "--ema", "0.5")
     assert command(*race("whole", *words)).code == 0

@@ -11,19 +11,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from weightgen.checkpoint import publish
-from weightgen.diffusion.positions import positions_of
 from weightgen.diffusion.quality import l1, psnr, ssim
-from weightgen.diffusion.translator import (
-    Translator,
-    TranslatorConfig,
-    _one_by_one,
-    _side_by_side,
-    load_translator,
-    save_translator,
-    translate,
-)
+from weightgen.diffusion.translator import load_translator, save_translator
 from weightgen.errors import InputError
+from weightgen.models.positions import positions_of
+from weightgen.models.translator import Translator, TranslatorConfig, _one_by_one, _side_by_side, translate
+from weightgen.publishing.checkpoint import publish
 
 CONFIG = TranslatorConfig(width=6, layers=3)
 

@@ -11,16 +11,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import Command
-from weightgen.diffusion.translator import Translator, TranslatorConfig, load_translator, save_translator
+from weightgen.diffusion.translator import load_translator, save_translator
 from weightgen.errors import InputError, UsageError, WeightgenError
-from weightgen.models.architecture import build, resized
 from weightgen.models.families.translator import FAMILY
 from weightgen.models.layout import bind
+from weightgen.models.libraries import LIBRARIES, build
+from weightgen.models.libraries.own import NETWORKS
 from weightgen.models.loading import initialised, load_model, save_model
-from weightgen.models.names import OWN, resolve
+from weightgen.models.names import resolve
 from weightgen.models.proof import output_change, randomise
 from weightgen.models.source import open_source
-from weightgen.starts import architecture_of, parse_start, parse_starts
+from weightgen.models.translator import Translator, TranslatorConfig
+from weightgen.starts.agreement import architecture_of
+from weightgen.starts.start import parse_start, parse_starts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = {"width": 12, "layers": 4}
@@ -38,7 +41,7 @@ def taught(tmp_path: Path) -> Path:
 
 
 def test_names(taught: Path) -> None:
-    assert OWN["translator"] == CONFIG.format  # which names.py must know without torch
+    assert NETWORKS["translator"] == CONFIG.format  # which is known without torch
     architecture = build(resolve("translator"), {})
     assert (architecture.library, architecture.kind) == ("weightgen", "Translator")
     assert dict(architecture.shapes) == TranslatorConfig().shapes
@@ -47,7 +50,8 @@ def test_names(taught: Path) -> None:
     found = resolve(str(taught))
     assert (found.library, found.directory) == ("weightgen", taught)
     assert build(found, {}).config == CONFIG
-    assert resized(build(found, {}), found, {"width": 5}).config == TranslatorConfig(width=5, layers=4)
+    resized = LIBRARIES[found.library].resized(build(found, {}), found, {"width": 5})
+    assert resized.config == TranslatorConfig(width=5, layers=4)
 
 
 def test_a_checkpoint_is_loaded_and_saved_as_it_was(taught: Path, tmp_path: Path) -> None:

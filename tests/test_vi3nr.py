@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from weightgen.errors import UsageError
-from weightgen.inits.vi3nr import balance, balanced_sigma, gain, moments, vi3nr_
 from weightgen.inr.config import FIELDS, field_config
-from weightgen.inr.field import Field, Layer, activate, encode
+from weightgen.inr.field import Field, activate, encode
+from weightgen.inr.layer import Layer
+from weightgen.inr.vi3nr import balance, balanced_sigma, gain, moments, vi3nr_
 
 W = 30.0
 

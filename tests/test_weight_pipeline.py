@@ -19,8 +19,8 @@ from weightgen.diffusion.phrases import PhraseBook
 from weightgen.diffusion.pipeline import DENOISERS, WeightGenerationPipeline
 from weightgen.diffusion.schedules import make_scheduler
 from weightgen.diffusion.text import TextEncoder, load_encoder
-from weightgen.diffusion.translator import Translator
 from weightgen.errors import InputError, UsageError
+from weightgen.models.translator import Translator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PROMPT = "strong sepia tone, then soft blur at 40 %"

@@ -266,7 +266,7 @@ def test_integers_are_finite() -> None:
 
 
 def test_importing_the_readers_does_not_import_torch() -> None:
-    code = "import sys, weightgen.models.weights, weightgen.checkpoint; print('torch' in sys.modules)"
+    code = "import sys, weightgen.models.weights, weightgen.publishing.checkpoint; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 

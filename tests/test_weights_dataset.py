@@ -13,17 +13,17 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from weightgen.checkpoint import publish
 from weightgen.diffusion import weights_dataset
 from weightgen.diffusion.blocks import Layout
 from weightgen.diffusion.concepts import Clause, Concept
 from weightgen.diffusion.digest import sha256_of
-from weightgen.diffusion.translator import Translator, TranslatorConfig
 from weightgen.diffusion.weights_card import weights_card
 from weightgen.diffusion.weights_dataset import load_weights, write_weights
 from weightgen.diffusion.weights_table import Network
 from weightgen.errors import CheckError, InputError, UsageError
-from weightgen.manifest import find_problems, write_manifest
+from weightgen.models.translator import Translator, TranslatorConfig
+from weightgen.publishing.checkpoint import publish
+from weightgen.publishing.manifest import find_problems, write_manifest
 
 CONFIG = TranslatorConfig(width=5, layers=3)
 LAYOUT = Layout(CONFIG.shapes, 64)

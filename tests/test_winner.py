@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from weightgen.errors import InputError, UsageError
-from weightgen.inits.winner import psi, spectral_centroid, strengths, winner_, winner_strengths
 from weightgen.inr.config import field_config
 from weightgen.inr.field import Field
+from weightgen.inr.winner import psi, spectral_centroid, strengths, winner_, winner_strengths
 
 
 def wave(cycles: int, samples: int, offset: float = 0.0) -> Tensor:

@@ -15,7 +15,7 @@ from weightgen.diffusion.phrases import PhraseBook
 from weightgen.diffusion.pipeline import DENOISERS, WeightGenerationPipeline
 from weightgen.diffusion.schedules import make_scheduler
 from weightgen.diffusion.text import TextEncoder, load_encoder
-from weightgen.diffusion.translator import Translator, TranslatorConfig
+from weightgen.models.translator import Translator, TranslatorConfig
 
 CONFIG = TranslatorConfig(width=6, layers=3)
 LAYOUT = Layout(CONFIG.shapes, 24)

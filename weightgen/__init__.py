@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from weightgen.version import __version__
 
 if TYPE_CHECKING:
     from weightgen.api import fit, init, run_recipe, subclone
-    from weightgen.checkpoint import verify
     from weightgen.inr.start import load_start
-    from weightgen.recipe import load_recipe
+    from weightgen.jobs.table import load_recipe
+    from weightgen.publishing.checkpoint import verify
 
 __all__ = ["__version__", "fit", "init", "load_recipe", "load_start", "run_recipe", "subclone", "verify"]
 
@@ -27,8 +27,8 @@ _HOMES = {
     "load_start": "weightgen.inr.start",
     "subclone": "weightgen.api",
     "run_recipe": "weightgen.api",
-    "verify": "weightgen.checkpoint",
-    "load_recipe": "weightgen.recipe",
+    "verify": "weightgen.publishing.checkpoint",
+    "load_recipe": "weightgen.jobs.table",
 }
 
 

@@ -1,55 +1,18 @@
-"""The command table. Nothing heavy is imported before a command runs."""
+"""The command line. Nothing heavy is imported before a command runs, and nothing of other commands at all."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
-from pydantic import ValidationError
+from cyclopts import App, CycloptsError, Group
 
-from weightgen import __version__
-from weightgen.commands.apply import apply
-from weightgen.commands.average import average
-from weightgen.commands.collect import collect
-from weightgen.commands.compare import compare
-from weightgen.commands.diagnose import diagnose
-from weightgen.commands.fit import fit, render
-from weightgen.commands.generate import generate
-from weightgen.commands.init import init
-from weightgen.commands.metalearn import metalearn
-from weightgen.commands.models import models
-from weightgen.commands.prune import prune
-from weightgen.commands.report import report
-from weightgen.commands.run import run
-from weightgen.commands.subclone import subclone
-from weightgen.commands.train import train
-from weightgen.commands.train_generator import train_generator
-from weightgen.commands.verify import verify
+from weightgen.commands.table import COMMANDS
 from weightgen.console import report_error
 from weightgen.errors import InputError, UsageError, WeightgenError, printable
-
-COMMANDS: dict[str, Callable[..., int]] = {
-    "subclone": subclone,
-    "init": init,
-    "train": train,
-    "compare": compare,
-    "report": report,
-    "metalearn": metalearn,
-    "average": average,
-    "diagnose": diagnose,
-    "prune": prune,
-    "fit": fit,
-    "render": render,
-    "collect": collect,
-    "train-generator": train_generator,
-    "generate": generate,
-    "apply": apply,
-    "run": run,
-    "verify": verify,
-    "models": models,
-}
+from weightgen.jobs.table import FIELDS, PROVE, REST, START
+from weightgen.version import __version__
 
 app = App(
     name="weightgen",
@@ -58,8 +21,10 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # main reports it
 )
+GROUPS = {name: Group(name, sort_key=place) for place, name in enumerate((START, FIELDS, PROVE, REST))}
 for _name, _command in COMMANDS.items():
-    app.command(_command, name=_name)
+    app.command(_command.path, name=_name, help=_command.help, group=GROUPS[_command.group])
+app.register_install_completion_command()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _reason(error: CycloptsError) -> str:
+    from pydantic import ValidationError
+
     if isinstance(error.__cause__, ValidationError):  # the options are the fields of a recipe
         first = error.__cause__.errors()[0]
         option = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"

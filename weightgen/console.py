@@ -3,21 +3,74 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from weightgen.errors import printable
-from weightgen.launch import first_process
 
 
-class Update(Protocol):
-    """Tells a progress bar how far the work is."""
+class Progress(Protocol):
+    """Hears how far the work is."""
 
     def __call__(self, done: int, total: int, words: str = "", /) -> None:
         """Show `done` of `total`, and what else there is to say."""
+
+
+def first_process() -> bool:
+    """Whether this process speaks for its launch (accelerate launch, torchrun): alone, or the first of several."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def without_remarks(logger: str) -> Iterator[None]:
+    """Silence a library's logger below errors while the block runs: its remarks would only puzzle the user."""
+    import logging
+
+    found = logging.getLogger(logger)
+    before = found.level
+    found.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        found.setLevel(before)
+
+
+class Reporter(Protocol):
+    """What a job tells on its way; a console is one, and so is `SILENT`."""
+
+    def note(self, text: str) -> None:
+        """Say something on the way."""
+
+    def warn(self, text: str) -> None:
+        """Say something that the user should look at."""
+
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
+        """Show how far the work is while the block runs."""
+
+
+def unheard(done: int, total: int, words: str = "", /) -> None:
+    """Hear progress, and say nothing of it."""
+
+
+class Silent:
+    """Tells nobody: the Python API's results say what there is to know."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def warn(self, text: str) -> None:
+        """Say nothing."""
+
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
+        """Show nothing."""
+        return nullcontext(unheard)
+
+
+SILENT = Silent()
 
 
 @dataclass(frozen=True)
@@ -47,13 +100,14 @@ class Console:
             print(text)
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[Update]:
+    def progress(self, label: str) -> Iterator[Progress]:
         """Show a bar with an ETA for (done, total, words) updates; nothing where stderr is no terminal."""
         if self.json or self.quiet or not (first_process() and sys.stderr.isatty()):
-            yield lambda done, total, words="": None
+            yield unheard
             return
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
 
         columns = (
             TextColumn("{task.description}"),
@@ -62,7 +116,7 @@ class Console:
             TimeRemainingColumn(),
             TextColumn("{task.fields[words]}"),
         )
-        with Progress(*columns, console=RichConsole(stderr=True)) as bar:
+        with Bar(*columns, console=RichConsole(stderr=True)) as bar:
             task = bar.add_task(label, total=None, words="")
             yield lambda done, total, words="": bar.update(task, completed=done, total=total, words=words)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from weightgen.models.names import Library
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -14,7 +12,7 @@ class Case:
     """One architecture: how to build its source and its smaller target, and what to feed them."""
 
     id: str
-    library: Library
+    library: Literal["timm", "transformers", "weightgen"]
     build: Callable[[str], Any]
     """Maps "source" or "target" to a model (randomly initialised, tiny; every axis of the target no larger)."""
     inputs: Callable[[], Mapping[str, Any]]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tests.zoo import Case
-from weightgen.diffusion.translator import Translator, TranslatorConfig
+from weightgen.models.translator import Translator, TranslatorConfig
 
 
 def photos() -> dict[str, torch.Tensor]:

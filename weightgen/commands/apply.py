@@ -7,7 +7,7 @@ from pathlib import Path
 from weightgen.commands.options import Json, Quiet
 from weightgen.console import Console
 from weightgen.errors import UsageError, printable
-from weightgen.places import check_file
+from weightgen.publishing.destination import check_file
 
 
 def apply(start: Path, image: Path, /, *, out: Path, json: Json = False, quiet: Quiet = False) -> int:
@@ -25,7 +25,8 @@ def apply(start: Path, image: Path, /, *, out: Path, json: Json = False, quiet: 
     import torch
 
     from weightgen.diffusion.applying import edited, open_translator
-    from weightgen.image_files import open_image, save_image
+    from weightgen.publishing.images import save_image
+    from weightgen.reading.images import open_image
 
     if not image.is_file():
         raise UsageError(f"{printable(str(image))}: no such file")

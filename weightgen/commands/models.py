@@ -8,13 +8,11 @@ from weightgen.console import Console, table
 
 def models(*, json: Json = False) -> int:
     """List the presets that --src and --dst take, and what each stands for."""
-    from weightgen.models.names import PRESETS, preset
+    from weightgen.models.libraries import LIBRARIES
 
-    rows = []
-    for name in PRESETS:
-        reference = preset(name)
-        known = {"timm": f"timm:{reference.name}", "transformers": f"hf:{reference.name}"}
-        rows.append((name, known.get(reference.library, f"an image {name} of weightgen's own")))
+    rows = [
+        (name, library.spelling(found)) for library in LIBRARIES.values() for name, found in library.presets.items()
+    ]
     text = table(rows, ("preset", "stands for")) + (
         "\n\nAlso: timm:NAME[.tag], hf:ORG/NAME[@revision], hf-hub:ORG/NAME, a checkpoint directory,\n"
         "or package:NAME/path, such a directory inside an installed Python package."

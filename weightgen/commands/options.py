@@ -6,17 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from weightgen.console import Console
-from weightgen.recipe import Recipe
-
+Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(negative=(), help="Print one JSON object.")]
 Quiet = Annotated[bool, Parameter(negative=(), help="Print errors only.")]
 Force = Annotated[bool, Parameter(negative=(), help="Replace an existing output directory.")]
 DryRun = Annotated[bool, Parameter(negative=(), help="Show the plan and stop.")]
 PrintRecipe = Annotated[bool, Parameter(negative=(), help="Print these options as a recipe and stop.")]
-
-
-def show_recipe(recipe: Recipe, console: Console) -> int:
-    """Carry out --print-recipe."""
-    console.result({"recipe": recipe.to_yaml()}, recipe.to_yaml().rstrip())
-    return 0

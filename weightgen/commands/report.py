@@ -7,11 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from weightgen.commands.options import Json, Quiet
+from weightgen.commands.options import Flag, Json, Quiet
 from weightgen.console import Console
 from weightgen.errors import UsageError, printable
-
-Flag = Annotated[bool, Parameter(negative=())]
 
 
 def report(

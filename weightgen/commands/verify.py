@@ -16,7 +16,7 @@ def verify(directory: Path, /, *, json: Json = False) -> int:
     directory
         The checkpoint.
     """
-    from weightgen.checkpoint import verify as check
+    from weightgen.publishing.checkpoint import verify as check
 
     check(directory)
     Console(json).result({"directory": str(directory), "verified": True}, f"{directory}: complete and unchanged")

@@ -6,13 +6,13 @@ import re
 import shutil
 from pathlib import Path
 
-from weightgen.checkpoint import publish
 from weightgen.compare.evidence import evidence
 from weightgen.compare.schema import Results
 from weightgen.errors import UsageError, printable
-from weightgen.manifest import NAME, check
 from weightgen.models.names import resolve
-from weightgen.starts import parse_start
+from weightgen.publishing.checkpoint import publish
+from weightgen.publishing.manifest import NAME, check
+from weightgen.starts.start import parse_start
 
 CARD = "README.md"
 RESERVED = ("schema", "created_by", "files")

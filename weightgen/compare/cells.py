@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from weightgen.compare.numbers import between, change, duration, number, operations, ratio
 from weightgen.compare.schema import Results, StartFields
 from weightgen.compare.statistics import MILESTONES
+from weightgen.publishing.report.numbers import between, change, duration, number, operations, ratio
 
 NOTHING = "-"
 

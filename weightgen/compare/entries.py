@@ -13,7 +13,7 @@ from weightgen.inr.controls import average, imitate, redraw, shuffle
 from weightgen.inr.field import Field
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Start, load_start
-from weightgen.starts import Kind, split_name
+from weightgen.starts.start import Kind, split_name
 
 How = Literal["checkpoint", "random", "vi3nr", "winner", "mean", "shuffled", "matched"]
 OF_START: tuple[How, ...] = ("shuffled", "matched")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from weightgen.checkpoint import hold, publish
 from weightgen.compare.entries import Entry, make_start, parse_entry
 from weightgen.compare.jobs import PATIENCE, TUNING, finished, job_directory
 from weightgen.compare.runs import Run
@@ -22,11 +21,13 @@ from weightgen.inr.signals.division import divided, names_digest
 from weightgen.inr.signals.files import splits
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Recommended, Start, load_start
-from weightgen.manifest import read_manifest
-from weightgen.models.jsonfile import read_json
-from weightgen.preparation import set_threads
-from weightgen.recipe import CompareRecipe, MetalearnRecipe, load_recipe
-from weightgen.starts import refuse_same_names
+from weightgen.publishing.checkpoint import publish
+from weightgen.publishing.manifest import read_manifest
+from weightgen.publishing.work_directory import hold
+from weightgen.reading.json_files import read_json
+from weightgen.recipe import CompareRecipe, MetalearnRecipe, read_recipe
+from weightgen.starts.start import refuse_same_names
+from weightgen.training.threads import use_threads
 
 BUDGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 TUNED = 6  # signals that rates are chosen on
@@ -71,7 +72,7 @@ def set_up(recipe: CompareRecipe, anew: bool = False) -> FieldSetup:
 @lru_cache(maxsize=1)
 def _set_up(text: str) -> FieldSetup:
     recipe = CompareRecipe.model_validate_json(text)
-    set_threads(recipe)
+    use_threads(recipe.threads)
     entries = [parse_entry(t) for t in recipe.start]
     refuse_same_names([(e.name, e.text) for e in entries])
     learned = [e for e in entries if e.directory]
@@ -99,10 +100,8 @@ def _set_up(text: str) -> FieldSetup:
 def _learned_from(start: Path, data: str) -> bool:
     """Return whether a start was learned from this data; where that is not to be found any more, from some so named."""
     try:
-        recipe = load_recipe(start / "recipe.yaml")
-    except WeightgenError:  # gone, or another version's
-        return False
-    if not isinstance(recipe, MetalearnRecipe):
+        recipe = read_recipe(start / "recipe.yaml", MetalearnRecipe)
+    except WeightgenError:  # gone, or another version's or stage's
         return False
     ours, theirs = Path(data).expanduser(), Path(recipe.data).expanduser()
     return ours.samefile(theirs) if ours.exists() and theirs.exists() else ours.name == theirs.name

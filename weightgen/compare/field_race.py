@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from weightgen.checkpoint import hold, write_file
 from weightgen.compare.field_jobs import (
     SHOWN,
     SHOWN_AT,
@@ -23,12 +22,15 @@ from weightgen.compare.report import write_report
 from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble, check_results
 from weightgen.compare.saved import SAVED, cost_of, lineage, refuse_other_race
 from weightgen.compare.schema import Results
-from weightgen.compare.workers import carry_out_all, workers_of
+from weightgen.console import Progress
 from weightgen.errors import UsageError
-from weightgen.interruption import Interrupted
-from weightgen.preparation import environment, versions
+from weightgen.publishing.files import write_file
+from weightgen.publishing.versions import environment, versions
+from weightgen.publishing.work_directory import hold
 from weightgen.recipe import CompareRecipe
-from weightgen.training import Progress, end, is_main_process
+from weightgen.training.accelerator import end, is_main_process
+from weightgen.training.interruption import Interrupted
+from weightgen.training.workers import carry_out_all, workers_of
 
 ITSELF = "the signal"
 HEEDED = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weightgen.tasks.task import Metric
+from weightgen.training.task import Metric
 
 LEVEL = 0.95
 NORMAL = 1.959964

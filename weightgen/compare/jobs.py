@@ -12,21 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from weightgen.checkpoint import hold, publish
 from weightgen.compare.pictures import artist, steps_shown
 from weightgen.compare.runs import Run
 from weightgen.errors import CheckError, InputError
-from weightgen.flops import count_step
-from weightgen.manifest import check
 from weightgen.models.architecture import Architecture
-from weightgen.models.jsonfile import read_json
-from weightgen.preparation import data_directory, set_threads, settings_of
+from weightgen.publishing.checkpoint import publish
+from weightgen.publishing.manifest import check
+from weightgen.publishing.work_directory import hold
+from weightgen.reading.json_files import read_json
 from weightgen.recipe import CompareRecipe
-from weightgen.starts import Start, architecture_of, parse_starts
+from weightgen.starts.agreement import architecture_of
+from weightgen.starts.start import Start, parse_starts
+from weightgen.starts.tokenizer import data_directory
 from weightgen.tasks import make_task
-from weightgen.tasks.task import Split, Task
-from weightgen.trained import Diverged
-from weightgen.training import is_main_process, score, train, wait_for_everyone
+from weightgen.training.accelerator import is_main_process, wait_for_everyone
+from weightgen.training.flops import count_step
+from weightgen.training.loop import train
+from weightgen.training.outcome import Diverged
+from weightgen.training.scoring import score
+from weightgen.training.settings import settings_of
+from weightgen.training.task import Split, Task
+from weightgen.training.threads import use_threads
 
 TUNING = 1000
 """Added to the seeds of learning-rate trials, which must not share their luck with the runs that count."""
@@ -83,7 +89,7 @@ def set_up(recipe: CompareRecipe, anew: bool = False) -> Setup:
 @lru_cache(maxsize=1)
 def _set_up(text: str) -> Setup:
     recipe = CompareRecipe.model_validate_json(text)
-    set_threads(recipe)
+    use_threads(recipe.threads)
     starts = parse_starts(recipe.start)
     architecture = architecture_of(starts, recipe.model, recipe.model_args)
     return Setup(starts, architecture, make_task(recipe, architecture, data_directory(recipe, *starts)))
@@ -131,7 +137,9 @@ def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[i
     with hold(work, patience=PATIENCE):
         try:
             states = work / "states"
-            trained = train(model, task, settings, states, progress=lambda n, total, words: step_done(n), at_mark=draw)
+            trained = train(
+                model, task, settings, states, progress=lambda n, total, words="": step_done(n), at_mark=draw
+            )
             scores["curve"] = trained.curve
             split: Split = "tune" if job.seed is None else "test"
             scores[split] = score(trained.model, task, split)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weightgen.checkpoint import write_file
 from weightgen.compare.runs import Run
-from weightgen.tasks.task import Task
+from weightgen.publishing.files import write_file
+from weightgen.training.task import Task
 
 if TYPE_CHECKING:
     import torch

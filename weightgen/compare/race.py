@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from weightgen.checkpoint import hold, write_file
 from weightgen.compare.jobs import PICTURES, Job, Setup, carry_out, read_run, read_value, set_up
 from weightgen.compare.pictures import pictures, steps_shown
 from weightgen.compare.rates import best_rate, next_rate
@@ -15,15 +14,18 @@ from weightgen.compare.report import write_report
 from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble, check_results
 from weightgen.compare.saved import SAVED, cost_of, lineage, refuse_other_race
 from weightgen.compare.schema import Results
-from weightgen.compare.workers import carry_out_all, workers_of
+from weightgen.console import Progress
 from weightgen.errors import CheckError, UsageError, printable
-from weightgen.flops import count_step
-from weightgen.interruption import Interrupted
 from weightgen.models.names import resolve
-from weightgen.preparation import environment, versions
+from weightgen.publishing.files import write_file
+from weightgen.publishing.versions import environment, versions
+from weightgen.publishing.work_directory import hold
 from weightgen.recipe import CompareRecipe
-from weightgen.starts import Start
-from weightgen.training import Progress, end, is_main_process
+from weightgen.starts.start import Start
+from weightgen.training.accelerator import end, is_main_process
+from weightgen.training.flops import count_step
+from weightgen.training.interruption import Interrupted
+from weightgen.training.workers import carry_out_all, workers_of
 
 
 def race(recipe: CompareRecipe, out: Path, progress: Progress | None = None) -> Results:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from weightgen.compare.numbers import number, ratio
 from weightgen.compare.schema import Results, StartFields
 from weightgen.errors import UsageError, did_you_mean, printable
+from weightgen.publishing.report.numbers import number, ratio
 
 GRAMMAR = re.compile(r"\s*(?:(?P<start>.+):)?\s*(?P<measure>[^:<>=]*?)\s*(?P<op>>=|<=|>|<)\s*(?P<number>[^<>=]*?)\s*")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

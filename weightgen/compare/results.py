@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from weightgen import __version__
 from weightgen.compare.runs import Run
 from weightgen.compare.schema import SCHEMA, Results
 from weightgen.compare.sentences import Race, sentence
 from weightgen.compare.statistics import DRAWS, Summary, summarise
 from weightgen.errors import InputError, printable
-from weightgen.models.header import strict_json
-from weightgen.starts import Kind
-from weightgen.tasks.task import Metric
+from weightgen.reading.json_files import strict_json
+from weightgen.starts.start import Kind
+from weightgen.training.task import Metric
+from weightgen.version import __version__
 
 NAME = "results.json"
 MAX_BYTES = 32 << 20  # 100 starts x 20 seeds x 500 marks are 20 MB

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from weightgen.errors import UsageError, printable
-from weightgen.files import read_small
-from weightgen.manifest import NAME, read_manifest
-from weightgen.recipe import MAX_BYTES, CompareRecipe, load_recipe
-from weightgen.settings import differences
+from weightgen.publishing.manifest import NAME, read_manifest
+from weightgen.reading.files import read_small
+from weightgen.recipe import MAX_BYTES, CompareRecipe, read_recipe
+from weightgen.training.settings import differences
 
 SAVED = "recipe.yaml"
 
@@ -24,7 +24,7 @@ def refuse_other_race(recipe: CompareRecipe, out: Path) -> None:
                 "Choose another --out, or an empty directory."
             )
         return
-    saved = load_recipe(out / SAVED)
+    saved = read_recipe(out / SAVED, CompareRecipe)
     if saved.hash != recipe.hash:
         changed = differences(saved.model_dump(mode="json"), recipe.model_dump(mode="json"))
         raise UsageError(

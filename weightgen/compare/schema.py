@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from weightgen.starts import Kind
+from weightgen.starts.start import Kind
 
 SCHEMA = 1
 
@@ -23,7 +23,7 @@ FORBID = ConfigDict(extra="forbid")
 
 @with_config(FORBID)
 class MetricFields(TypedDict):
-    """`weightgen.tasks.task.Metric`."""
+    """`weightgen.training.task.Metric`."""
 
     name: Name
     higher_is_better: bool

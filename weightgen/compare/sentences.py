@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weightgen.compare.intervals import Interval
-from weightgen.compare.numbers import between, change, number, ratio
 from weightgen.compare.speedup import Speedup
 from weightgen.compare.statistics import Summary
-from weightgen.tasks.task import Metric
+from weightgen.publishing.report.numbers import between, change, number, ratio
+from weightgen.training.task import Metric
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from weightgen.compare.intervals import Interval, Rows, Scores, bounds, interval, resample
 from weightgen.compare.runs import Run
 from weightgen.compare.speedup import ROUNDING, Speedup, speedup, steps_to
-from weightgen.tasks.task import Metric
+from weightgen.training.task import Metric
 
 MILESTONES = {"0": 0.0, "1 %": 0.01, "10 %": 0.1, "100 %": 1.0}
 """Parts of the baseline's budget at which every start's validation metric is told."""

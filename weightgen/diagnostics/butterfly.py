@@ -15,9 +15,9 @@ from weightgen.diagnostics.comparison import losses_between
 from weightgen.diagnostics.measure import Measurement, Probe, Tensors
 from weightgen.diagnostics.readings import readings
 from weightgen.errors import CoverageError
-from weightgen.models.architecture import describe, library_of
 from weightgen.models.derive import derive
 from weightgen.models.layout import Layout
+from weightgen.models.libraries import described
 from weightgen.models.matching import match_weights
 from weightgen.models.proof import permute
 
@@ -91,7 +91,7 @@ def _aligned(before: Probe, after: Probe) -> Tensors | None:
 
 
 def _layout(probe: Probe) -> Layout | None:
-    architecture = describe(library_of(probe.model), type(probe.model).__name__, probe.model, {})
+    architecture = described(probe.model)
     try:
         found = architecture.layout()
     except CoverageError:  # a variant that the family's table does not know

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from weightgen.models.architecture import Architecture
 from weightgen.models.pictures import input_size
 
 TARGETS = "labels"
+Prober = Callable[[torch.nn.Module], tuple[Probe, str]]
+"""Makes the probe of a model, and says in words what its batch is."""
 
 
 def settle(probe: Probe) -> Probe:
@@ -46,7 +48,7 @@ def synthetic(
     take any. Raises UsageError for models that take neither.
     """
     generator = torch.Generator().manual_seed(seed)
-    key = str(model.main_input_name) if architecture.library == "transformers" else "x"
+    key = architecture.adapter.entrance(model)
     if key in ("x", "pixel_values"):
         side, channels = input_size(architecture, size)
         batch = {key: torch.randn(items, channels, side, side, generator=generator)}
@@ -62,7 +64,7 @@ def synthetic(
     except Exception as error:  # models are arbitrary code
         reason = printable((str(error).splitlines() or [type(error).__name__])[0])
         raise UsageError(f"{architecture.name} cannot take random inputs ({reason}): pass --data") from error
-    if not _predicts(architecture, outputs):
+    if not architecture.adapter.predicts(architecture, outputs):
         return probe
     labels = torch.randint(outputs.shape[-1], (items, *outputs.shape[1:-1]), generator=generator)
     return Probe(model, {**batch, TARGETS: labels}, forward, cross_entropy, probe.entrance, seed)
@@ -111,11 +113,3 @@ def first_output(found: Any) -> Tensor:
         return logits
     values = list(found.values()) if isinstance(found, Mapping) else list(found)
     return next(value for value in values if isinstance(value, Tensor))
-
-
-def _predicts(architecture: Architecture, outputs: Tensor) -> bool:
-    """Tell whether outputs are logits of classes: of an item, or of each of its places."""
-    if architecture.library == "timm":
-        return bool(getattr(architecture.model, "num_classes", 0)) and outputs.ndim == 2 and outputs.shape[-1] > 1
-    heads = ("ForCausalLM", "ForMaskedLM", "Classification", "LMHeadModel", "ForConditionalGeneration")
-    return any(word in architecture.name for word in heads) and outputs.ndim in (2, 3) and outputs.shape[-1] > 1

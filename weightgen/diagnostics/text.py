@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from weightgen.compare.numbers import number
 from weightgen.console import table
 from weightgen.diagnostics.diagnosis import Diagnosed, Diagnosis
 from weightgen.diagnostics.layers import fold
 from weightgen.diagnostics.measure import Measurement
 from weightgen.errors import printable
+from weightgen.publishing.report.numbers import number
 
 WIDTH = 80
 LABEL, NAME = 36, 16
@@ -112,3 +113,19 @@ def _shortened(label: str) -> str:
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
     return textwrap.wrap(printable(text, 1000), WIDTH, subsequent_indent=indent)
+
+
+def catalogue() -> tuple[dict[str, Any], str]:
+    """Return the measures that there are, as data and as text."""
+    from weightgen.diagnostics import COMPARISONS, MEASURES
+
+    width = max(map(len, [*MEASURES, *COMPARISONS])) + 2
+    data, lines = {}, []
+    for title, known in (("measures", MEASURES), ("comparisons", COMPARISONS)):
+        data[title] = {n: {"paper": m.paper, "says": m.says, "cost": m.cost} for n, m in known.items()}
+        if title == "comparisons":
+            lines += ["", "With --against START:", ""]
+        for name, measure in known.items():
+            told = f"{measure.says} ({measure.paper}; {measure.cost})"
+            lines += textwrap.wrap(told, 80, initial_indent=name.ljust(width), subsequent_indent=" " * width)
+    return data, "\n".join(lines)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from weightgen.diffusion.photos import pixels_of
-from weightgen.diffusion.positions import positions_of
-from weightgen.diffusion.translator import CONFIG, Translator, load_translator
+from weightgen.diffusion.translator import load_translator
 from weightgen.errors import UsageError, printable
-from weightgen.image_files import channels_of
-from weightgen.models.jsonfile import read_json
+from weightgen.models.positions import positions_of
+from weightgen.models.translator import CONFIG, Translator
+from weightgen.reading.images import channels_of
+from weightgen.reading.json_files import read_json
 
 PIXELS = 1 << 20  # of a strip: its activations take about 100 bytes a pixel and channel
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from weightgen.diffusion.concepts import Concept
 from weightgen.diffusion.folders import PROMPT, read_captions
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.models.jsonfile import read_json
 from weightgen.models.tensorfile import read_header
+from weightgen.reading.json_files import read_json
 
 CAPTIONS = "captions.json"
 INSIDE = ("adapter_model.safetensors", "model.safetensors", "diffusion_pytorch_model.safetensors")

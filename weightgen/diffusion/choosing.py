@@ -10,8 +10,8 @@ from torch import Tensor
 
 from weightgen.diffusion.applying import translated
 from weightgen.diffusion.pairs import read_pairs
-from weightgen.diffusion.translator import Translator, TranslatorConfig
 from weightgen.errors import UsageError
+from weightgen.models.translator import Translator, TranslatorConfig
 
 
 def errors_on(pairs: Path, architecture: Mapping[str, Any], networks: Sequence[Mapping[str, Tensor]]) -> list[float]:

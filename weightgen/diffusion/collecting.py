@@ -11,8 +11,8 @@ from torch import Tensor
 from weightgen.diffusion.examples import Examples
 from weightgen.diffusion.stack import Stack, StackAdam
 from weightgen.errors import UsageError
-from weightgen.settings import Settings
-from weightgen.tasks.task import Batch, Metric, Split, Task
+from weightgen.training.settings import Settings
+from weightgen.training.task import Batch, Metric, Split, Task
 
 CROPS = 1 << 12  # of an epoch; the next one has others
 UNCLIPPED = 1e9

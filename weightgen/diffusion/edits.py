@@ -10,9 +10,9 @@ from torch import Tensor
 from weightgen.diffusion import edits_colour as colour
 from weightgen.diffusion import edits_local as local
 from weightgen.diffusion.concepts import Clause
-from weightgen.diffusion.positions import positions_of
 from weightgen.diffusion.wordings import HELD_OUT_NAMES, WORDINGS
 from weightgen.errors import UsageError, did_you_mean, printable
+from weightgen.models.positions import positions_of
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from weightgen.diffusion.concepts import Concept
 from weightgen.diffusion.edits import edit
 from weightgen.diffusion.photos import Photos, check_size, crops, varied
-from weightgen.tasks.task import Batch
+from weightgen.training.task import Batch
 
 
 class Examples(ABC):

@@ -14,10 +14,10 @@ from weightgen.diffusion.concepts import Concept
 from weightgen.diffusion.examples import Examples
 from weightgen.diffusion.pairs import Pair, read_pairs
 from weightgen.diffusion.photos import HELD_OUT, LONGEST, check_size, cut
-from weightgen.diffusion.positions import positions_of
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.files import read_small
-from weightgen.tasks.task import Batch
+from weightgen.models.positions import positions_of
+from weightgen.reading.files import read_small
+from weightgen.training.task import Batch
 
 PROMPT, MAX_PROMPT = "prompt.txt", 1 << 16  # bytes
 MANY = 1 << 30

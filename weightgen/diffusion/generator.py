@@ -10,8 +10,8 @@ from weightgen.diffusion.base import BaseNetwork
 from weightgen.diffusion.condition import Condition
 from weightgen.diffusion.denoiser import Denoiser
 from weightgen.diffusion.schedules import cleaned, noised
-from weightgen.diffusion.translator import TranslatorConfig, translate
-from weightgen.tasks.task import Batch
+from weightgen.models.translator import TranslatorConfig, translate
+from weightgen.training.task import Batch
 
 
 class Generator(nn.Module):

@@ -18,7 +18,7 @@ from weightgen.diffusion.prompt import parse
 from weightgen.diffusion.quality import psnr
 from weightgen.diffusion.schedules import draw_timesteps, last_timestep
 from weightgen.errors import UsageError
-from weightgen.tasks.task import Batch, Metric, Split, Task
+from weightgen.training.task import Batch, Metric, Split, Task
 
 JUDGED = 12  # crops on which a generated network is scored
 FLOOR = 1e-5  # of a squared error; beyond 50 dB nothing more is asked for

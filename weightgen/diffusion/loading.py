@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 
 from weightgen.diffusion.pipeline import WeightGenerationPipeline
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.manifest import NAME, find_problems
-from weightgen.models.jsonfile import read_json
 from weightgen.models.tensorfile import read_header
+from weightgen.publishing.manifest import NAME, find_problems
+from weightgen.reading.json_files import read_json
 
 INDEX, WEIGHTS = "model_index.json", "diffusion_pytorch_model.safetensors"
 OURS = ("denoiser", "base", "phrases")

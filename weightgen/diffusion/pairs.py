@@ -9,7 +9,7 @@ from torch import Tensor
 
 from weightgen.diffusion.photos import image_files, pixels_of
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.image_files import open_image
+from weightgen.reading.images import open_image
 
 
 @dataclass(frozen=True)

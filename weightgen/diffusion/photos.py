@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weightgen.diffusion.positions import positions_of
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.files import in_package
-from weightgen.image_files import SUFFIXES, open_image
+from weightgen.models.positions import positions_of
+from weightgen.reading.files import in_package
+from weightgen.reading.images import SUFFIXES, open_image
 
 LONGEST = 640  # pixels: larger photos are reduced, so that a crop shows things and not their texture
 HELD_OUT = 4  # of a user's photos, every fourth

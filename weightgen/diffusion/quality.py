@@ -9,7 +9,7 @@ from torch import Tensor
 
 from weightgen.diffusion.edits_local import gaussian
 from weightgen.diffusion.examples import Examples
-from weightgen.diffusion.translator import TranslatorConfig, translate
+from weightgen.models.translator import TranslatorConfig, translate
 
 SMALLEST = 1e-6  # mean square: no PSNR above 60 dB, which 8 bits cannot show
 LUMINANCE, CONTRAST = 0.01**2, 0.03**2  # constants of SSIM for values in [0, 1]

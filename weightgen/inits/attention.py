@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from weightgen.errors import CoverageError
-from weightgen.models.architecture import describe, library_of
 from weightgen.models.axes import Axis, Term
 from weightgen.models.layout import Layout
+from weightgen.models.libraries import described
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def attentions(model: nn.Module) -> list[Attention]:
     'self_attn.out_proj.weight'
     """
     try:
-        layout = describe(library_of(model), type(model).__name__, model, {}).layout()
+        layout = described(model).layout()
     except CoverageError:  # a variant that its family's table does not know
         layout = None
     return list(_of_torch(model)) if layout is None else _by_table(layout)

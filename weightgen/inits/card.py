@@ -1,17 +1,16 @@
-"""The model card of a start in closed form."""
+"""The words of a model card for a start in closed form."""
 
 from __future__ import annotations
 
-from weightgen import __version__
-from weightgen.card import use
 from weightgen.inits.plan import InitPlan
 from weightgen.inits.registry import initialiser_of
 from weightgen.models.architecture import Architecture
-from weightgen.recipe import InitRecipe
+from weightgen.publishing.card import Card
+from weightgen.version import __version__
 
 
-def init_card(recipe: InitRecipe, target: Architecture, plan: InitPlan, density: float | None, name: str) -> str:
-    """Return the card of an initialised model as Markdown with the hub's metadata block.
+def init_card(target: Architecture, plan: InitPlan, density: float | None, name: str) -> Card:
+    """Say by which method a model was initialised.
 
     `density` is the share of the weights that its mask keeps, None where it has no mask.
     """
@@ -21,19 +20,10 @@ def init_card(recipe: InitRecipe, target: Architecture, plan: InitPlan, density:
     if density is not None:
         kept = f"`mask.safetensors` keeps {density:.2%} of the weights that it covers"
         sparse = f"\n- mask: {kept}, and `weightgen train` keeps to it"
-    return f"""---
-library_name: {target.library}
-tags:
-- weightgen
-- model-initialisation
----
-
-# {name}
-
-Starting weights for training, **not a trained model**: {target.name}, {plan.parameters:,} parameters, initialised by
+    size = f"{plan.parameters:,} parameters"
+    words = f"""Starting weights for training, **not a trained model**: {target.name}, {size}, initialised by
 weightgen {__version__} with `{plan.method}`{options} ({initialiser.paper}).
 
 - {len(plan.written)} of {len(plan.assignments)} tensors are set, the others as {target.library} draws them
-- plan: `plan.json`, hash `{plan.hash[:16]}`{sparse}
-
-{use(recipe, target, name)}"""
+- plan: `plan.json`, hash `{plan.hash[:16]}`{sparse}"""
+    return Card(target.library, words, target.adapter.load_code(target, name))

@@ -26,9 +26,8 @@ from weightgen.inits.role import Roles
 from weightgen.inits.roles import roles as roles_of
 from weightgen.inits.rules import check_structured, layer, ones, zeros
 from weightgen.inits.tensors import check_weight, check_word, fan_in, fill
-from weightgen.models.architecture import NORM_FREE
+from weightgen.models.norm_free import NORM_FREE, scalars
 from weightgen.models.norm_free import replace_norms as replace_norm_layers
-from weightgen.models.norm_free import scalars
 
 Fan = Literal["out", "in"]
 SLOWER = 10.0  # how much slower scalars are trained

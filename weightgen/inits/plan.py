@@ -11,7 +11,7 @@ from torch import nn
 
 from weightgen.inits.initialiser import Assignment, Initialiser, Options
 from weightgen.inits.role import Role, Roles
-from weightgen.models.jsonfile import with_hash
+from weightgen.publishing.plan_hash import with_hash
 
 WHY = {
     "stem": "reads the input",

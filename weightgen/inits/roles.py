@@ -8,10 +8,11 @@ from weightgen.errors import CoverageError
 from weightgen.inits.activations import Activation
 from weightgen.inits.layer_roles import layer_roles, layers_in_order
 from weightgen.inits.role import Role, Roles
-from weightgen.models.architecture import Architecture, describe, library_of
+from weightgen.models.architecture import Architecture
 from weightgen.models.flow import find_flow
 from weightgen.models.flow.recorder import is_norm
 from weightgen.models.layout import Layout
+from weightgen.models.libraries import adapter_of, described
 
 __all__ = ["Role", "Roles", "roles"]
 
@@ -53,10 +54,9 @@ def roles(model: Architecture | nn.Module) -> Roles:
 
 def _layout(model: Architecture | nn.Module) -> Layout | None:
     if isinstance(model, nn.Module):
-        library = library_of(model)
-        if library == "timm" and not type(model).__module__.startswith("timm."):
+        if not adapter_of(model).defines(model):
             return None
-        model = describe(library, type(model).__name__, model, {})
+        model = described(model)
     try:
         return model.layout()
     except CoverageError:  # a variant that the family's table does not know

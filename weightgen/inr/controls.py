@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from weightgen.errors import UsageError
-from weightgen.inits.vi3nr import vi3nr_
-from weightgen.inits.winner import winner_, winner_strengths
 from weightgen.inr.derivatives import Parts
 from weightgen.inr.field import Field
 from weightgen.inr.fitting import Adaptation, evaluator, fit, stack, stacked
 from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.inr.start import Start
+from weightgen.inr.vi3nr import vi3nr_
+from weightgen.inr.winner import winner_, winner_strengths
 
 FITTED = 300  # steps that make a mean or a matched start
 POINTS = 4096  # of the field, a step

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from weightgen.inr.config import Encoding, FieldConfig
+from weightgen.inr.initialise import initialise
+from weightgen.inr.layer import Layer
 
 Tensors = Mapping[str, Tensor]
 """A field's parameters by name: of one field, or stacked over tasks in a leading dimension."""
@@ -25,8 +27,6 @@ class Field(torch.nn.Module):
 
     def __init__(self, config: FieldConfig, seed: int = 0) -> None:
         super().__init__()
-        from weightgen.inr.initialise import initialise
-
         self.config = config
         self.net = torch.nn.ModuleList(Layer(*sizes) for sizes in layers(config))
         self.encoding = torch.nn.Module()
@@ -34,7 +34,7 @@ class Field(torch.nn.Module):
         if config.encoding.kind == "fourier":
             draws = torch.randn(config.encoding.size, config.inputs, generator=generator)
             self.encoding.register_buffer("B", draws * config.encoding.scale)
-        initialise(self, generator)
+        initialise(config, self.net, generator)
 
     def forward(self, coordinates: Tensor, tensors: Tensors | None = None) -> Tensor:
         """Evaluate at coordinates (..., N, inputs), with `tensors` in place of the field's own where given.
@@ -90,17 +90,6 @@ def shapes_of(config: FieldConfig) -> dict[str, tuple[int, ...]]:
 def frequencies_of(config: FieldConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of a field's random frequencies, where it has any."""
     return {"encoding.B": (config.encoding.size, config.inputs)} if config.encoding.kind == "fourier" else {}
-
-
-class Layer(torch.nn.Module):
-    """Weight (out, in) and bias (out,); complex ones have a last dimension of real and imaginary parts."""
-
-    def __init__(self, fan_in: int, fan_out: int, is_complex: bool) -> None:
-        super().__init__()
-        self.fan_in, self.is_complex = fan_in, is_complex
-        parts = (2,) if is_complex else ()
-        self.weight = torch.nn.Parameter(torch.empty(fan_out, fan_in, *parts))
-        self.bias = torch.nn.Parameter(torch.empty(fan_out, *parts))
 
 
 def encoded(config: FieldConfig) -> int:

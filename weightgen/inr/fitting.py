@@ -11,18 +11,16 @@ import torch
 from pydantic import Field as Limits
 from torch import Tensor
 
-from weightgen.inr.by_hand import ByHand
+from weightgen.console import Progress
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Autograd, Batch, Derivatives, Parts
 from weightgen.inr.field import Field, Tensors
+from weightgen.inr.manual_gradients import ByHand
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 
 MANY = 1 << 16  # points of the field that a step evaluates for a signal, where nobody says how many
 LOADED = 1 << 15  # points in memory at a time, over all tasks
 EVALUATED = 1 << 21  # numbers of a layer at a time, over all tasks, where no gradient is kept: more leave the cache
-
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, steps in all, what to show beside them)."""
 
 
 class Adaptation(Strict):

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 
-from weightgen.inr.field import Field, Layer
+from weightgen.inr.config import FieldConfig
+from weightgen.inr.layer import Layer
 
 
-def initialise(field: Field, generator: torch.Generator) -> None:
-    """Draw a field's weights in place.
+def initialise(config: FieldConfig, layers: Iterable[torch.nn.Module], generator: torch.Generator) -> None:
+    """Draw the weights of a field's layers in place.
 
     sine, finer (Sitzmann et al. 2020, section 3.2 and their code): first weights U(+-1/fan_in), the others, output
     included, U(+-sqrt(6/fan_in)/w); biases as nn.Linear has them, U(+-1/sqrt(fan_in)). finer: first biases
     U(+-bias_bound). gauss, wire, relu: nn.Linear's own, U(+-1/sqrt(fan_in)), real and imaginary parts alike.
     Hidden weights are multiplied by the configuration's gain, and the first layer takes harmonics where it is asked to.
     """
-    config = field.config
+    own = list(layers)
     with torch.no_grad():
-        for i, layer in enumerate(field.net):
+        for i, layer in enumerate(own):
             assert isinstance(layer, Layer)
             plain = 1 / math.sqrt(layer.fan_in)
             bound = plain
@@ -33,7 +35,7 @@ def initialise(field: Field, generator: torch.Generator) -> None:
             first_bias = plain if i or config.bias_bound is None else config.bias_bound
             layer.bias.uniform_(-first_bias, first_bias, generator=generator)
         if config.period is not None:
-            layer = field.net[0]
+            layer = own[0]
             assert isinstance(layer, Layer)
             waves = harmonics(config.hidden, config.inputs) * (2 * math.pi / config.period)
             layer.weight.copy_(waves.repeat_interleave(2, 0)[: config.hidden] / config.first_frequency)

@@ -15,8 +15,8 @@ from weightgen.inr.fitting import MANY, stack
 from weightgen.inr.learner import MetaLearner
 from weightgen.inr.signals.kind import Kind, Signal
 from weightgen.inr.strainer import Strainer
-from weightgen.settings import Settings
-from weightgen.tasks.task import Split, Task
+from weightgen.training.settings import Settings
+from weightgen.training.task import Split, Task
 
 HARMONICS = 0.1  # of their distance: how far the outer rate moves them where it moves others by their own size
 

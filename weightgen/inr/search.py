@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from weightgen.inr.fitting import Adaptation, Progress
+from weightgen.console import Progress
+from weightgen.inr.fitting import Adaptation
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Recommended, Start
 

@@ -13,14 +13,15 @@ import torch
 from pydantic import Field as Limits
 from torch import Tensor
 
+from weightgen.console import Progress
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.inr.config import FieldConfig, M, Strict, checked
 from weightgen.inr.field import Field, frequencies_of, shapes_of
-from weightgen.inr.fitting import Adaptation, Fitted, Progress, fit, observed, stack, stacked
+from weightgen.inr.fitting import Adaptation, Fitted, fit, observed, stack, stacked
 from weightgen.inr.signals import make_kind
 from weightgen.inr.signals.kind import Kind, Signal
-from weightgen.models.jsonfile import read_json
 from weightgen.models.tensorfile import read_header
+from weightgen.reading.json_files import read_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 RATES = "inner_rates."

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from weightgen.inr.derivatives import Batch
-from weightgen.inr.field import Field, Layer
+from weightgen.inr.field import Field
 from weightgen.inr.fitting import Adaptation, evaluator, fit, stacked
+from weightgen.inr.layer import Layer
 from weightgen.inr.signals.kind import Kind
 
 

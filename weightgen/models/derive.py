@@ -80,7 +80,7 @@ def _guess(architecture: Architecture) -> tuple[dict[str, Any], dict[str, Dims]]
     model = copy.deepcopy(architecture.model).eval()
     _without_cache(model)
     failure: Exception = ValueError("no input is known for this model")
-    for inputs in _candidates(architecture):
+    for inputs in architecture.adapter.real_inputs(architecture):
         try:
             device = next(model.parameters()).device
             return inputs, trace(model, {k: v.to(device) for k, v in inputs.items()}, list(architecture.shapes))
@@ -94,33 +94,6 @@ def _without_cache(model: torch.nn.Module) -> None:
     config: Any = getattr(model, "config", None)
     if hasattr(config, "use_cache"):
         config.use_cache = False
-
-
-def _candidates(architecture: Architecture) -> list[dict[str, Any]]:
-    """Return inputs to try, smallest first."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-
-    def image(key: str, channels: int, size: tuple[int, int]) -> dict[str, Any]:
-        return {key: torch.randn(2, channels, *size, generator=generator)}
-
-    if architecture.library == "timm":
-        wanted = getattr(architecture.model, "default_cfg", {}).get("input_size", (3, 224, 224))
-        small = [(n, n) for n in (64, 128) if n < wanted[1]]
-        return [image("x", wanted[0], size) for size in [*small, tuple(wanted[1:])]]
-    config, key = architecture.config, str(architecture.model.main_input_name)
-    if key == "pixel_values":
-        size = getattr(config, "image_size", 224)
-        pair = (size, size) if isinstance(size, int) else tuple(size)
-        sizes = [*((n, n) for n in (64,) if n < pair[0]), pair]
-        return [image(key, getattr(config, "num_channels", 3), size) for size in sizes]
-    if key != "input_ids":
-        return []
-    vocabulary = config.get_text_config().vocab_size
-    ids = torch.randint(min(10, vocabulary - 1), vocabulary, (2, 9), generator=generator)
-    decoder = {"decoder_input_ids": ids[:, :7]} if getattr(config, "is_encoder_decoder", False) else {}
-    return [{key: ids, **decoder}]
 
 
 def _layout(architecture: Architecture, dims: Mapping[str, Dims]) -> Layout:

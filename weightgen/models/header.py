@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from weightgen.errors import InputError, printable
+from weightgen.reading.json_files import strict_json
 
 MAX_HEADER = 100_000_000  # the limit of the format itself
 MAX_TENSORS = 1_000_000  # ten times the largest public mixture-of-experts file; bounds the memory of a hostile header
@@ -77,29 +78,6 @@ class Entry:
     def nbytes(self) -> int:
         """Bytes of the whole tensor."""
         return math.prod(self.shape) * self.itemsize
-
-
-def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build a JSON object, refusing a key that comes twice: readers disagree on which one counts."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [k for k, _ in pairs]
-        raise ValueError(f"the key '{printable(next(k for k in keys if keys.count(k) > 1))}' occurs twice")
-    return found
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
-
-
-def strict_json(raw: bytes) -> Any:
-    """Parse UTF-8 JSON without duplicate keys, NaN or deep nesting; raises ValueError."""
-    try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=unique_pairs, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is not UTF-8") from None
 
 
 Fail = Callable[[str], InputError]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightgen.models.architecture import Architecture, write_config
+from weightgen.models.architecture import Architecture
 from weightgen.models.source import Source
 from weightgen.models.tensorfile import numpy_dtype
 
@@ -34,17 +34,10 @@ def load_model(source: Source) -> torch.nn.Module:
 
     architecture = source.architecture
     needed = sum(e.end - e.start for e in source.weights.entries.values())
-    if architecture.library == "transformers" and needed > 0.7 * psutil.virtual_memory().available:
-        import tempfile
-
-        import transformers
-
-        offload = tempfile.mkdtemp(prefix="weightgen-offload-")
-        model_class = getattr(transformers, architecture.name)
-        large: torch.nn.Module = model_class.from_pretrained(
-            source.directory, device_map="auto", offload_folder=offload, dtype="auto", use_safetensors=True
-        )
-        return large.eval()
+    if needed > 0.7 * psutil.virtual_memory().available:
+        large = architecture.adapter.load_dispatched(architecture, source.directory)
+        if large is not None:
+            return large
     model = initialised(architecture, seed=0)
     state = model.state_dict()
     with torch.no_grad():
@@ -61,4 +54,4 @@ def save_model(model: torch.nn.Module, architecture: Architecture, directory: Pa
     state = model.state_dict()
     tensors = {n: state[n].detach().cpu().contiguous() for n in architecture.shapes}
     (directory / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file makes it 0600
-    write_config(architecture, directory)
+    architecture.adapter.write_config(architecture, directory)

@@ -13,10 +13,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from weightgen.errors import UsageError, printable
-from weightgen.models.architecture import NORM_FREE
 from weightgen.models.flow.recorder import is_norm
-from weightgen.models.jsonfile import read_json
+from weightgen.reading.json_files import read_json
 
+NORM_FREE = "fixup"
+"""The `norm_layer` of a timm ResNet that has scalars instead."""
 PLAIN = "batchnorm2d"
 """The norm layer of the model that it is made from."""
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -97,17 +98,22 @@ def create(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """
     import timm
 
-    if arguments.get("norm_layer") != NORM_FREE:
+    if not is_norm_free(arguments):
         return timm.create_model(name, pretrained=False, **arguments)  # type: ignore[no-any-return]
     model: nn.Module = timm.create_model(name, pretrained=False, **{**arguments, "norm_layer": PLAIN})
     replace_norms(model)
     return model
 
 
+def is_norm_free(arguments: Mapping[str, Any]) -> bool:
+    """Whether a model of these arguments has Fixup's scalars in place of its norm layers."""
+    return arguments.get("norm_layer") == NORM_FREE
+
+
 def stored_arguments(directory: Path) -> dict[str, Any]:
     """Return `norm_layer=fixup` where a checkpoint's config.json says so, which timm itself would not understand."""
     arguments = read_json(directory / "config.json").get("model_args")
-    told = isinstance(arguments, dict) and arguments.get("norm_layer") == NORM_FREE
+    told = isinstance(arguments, dict) and is_norm_free(arguments)
     return {"norm_layer": NORM_FREE} if told else {}
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightgen.errors import InputError, printable
-from weightgen.files import open_regular
 from weightgen.models.header import check_name
+from weightgen.reading.files import open_regular
 
 if TYPE_CHECKING:
     import torch

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from weightgen.console import Progress
 from weightgen.models.tensorfile import TensorWriter, numpy_dtype
 
 SHARD_BYTES = 5_000_000_000  # what transformers and the hub shard at
 
 Declared = tuple[str, str, tuple[int, ...]]
 """A tensor to write: name, safetensors code of its type, shape."""
-Progress = Callable[[int, int], None]
-"""Called with (bytes written, bytes in all)."""
 
 
 def write_shards(

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weightgen.errors import InputError, UsageError, printable
-from weightgen.models.architecture import Architecture, build, unreachable
-from weightgen.models.names import Reference
-from weightgen.models.weights import MemoryWeights, Weights, open_weights
+from weightgen.errors import InputError, printable
+from weightgen.models.architecture import Architecture
+from weightgen.models.libraries import build
+from weightgen.models.reference import Reference, unreachable
+from weightgen.models.weights import Weights, open_weights
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,7 @@ def download(reference: Reference, architecture: Architecture) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    repository = reference.name
-    if reference.library == "weightgen":
-        raise UsageError(f"'{reference.text}' is an architecture without weights: name a directory that has some")
-    if reference.library == "timm" and not reference.hub:
-        model: Any = architecture.model
-        known: Mapping[str, Any] = model.pretrained_cfg or {}
-        repository = known.get("hf_hub_id") or ""
-        if not repository:
-            raise InputError(
-                f"timm has no pretrained weights for '{printable(reference.name)}': name a tag as in timm:NAME.TAG, "
-                "or pass --src-weights FILE"
-            )
-        if repository == "timm/":
-            repository += known.get("architecture", reference.name) + "." + known.get("tag", "")
-            repository = repository.rstrip(".")
+    repository = architecture.adapter.repository(reference, architecture)
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
     try:
         return Path(snapshot_download(repository, revision=reference.revision, allow_patterns=patterns))
@@ -95,7 +82,7 @@ def match(
             f"{shown} does not hold {architecture.name}: expected '{expected}' and the like, found '{printable(found)}'"
         )
     if converted:
-        weights = _converted(architecture, directory, shown)
+        weights = architecture.adapter.converted(architecture, directory, shown)
         stored, unused, _ = stored_names(architecture, list(weights.entries))
     for name, file_name in stored.items():
         expected_shape, found_shape = architecture.shapes[name], tuple(weights.entries[file_name].shape)
@@ -113,7 +100,7 @@ def stored_names(architecture: Architecture, names: list[str]) -> tuple[dict[str
     Returns (architecture name -> file name, names without a place, names that the library converts on loading).
     """
     shapes = architecture.shapes
-    rename = _library_renaming(architecture)
+    rename = architecture.adapter.renaming(architecture)
     base = getattr(architecture.model, "base_model_prefix", "")
     stored: dict[str, str] = {}
     unused, converted = [], []
@@ -129,33 +116,3 @@ def stored_names(architecture: Architecture, names: list[str]) -> tuple[dict[str
         else:
             stored[known] = name
     return stored, [n for n in unused if n not in architecture.tied], converted
-
-
-def _library_renaming(architecture: Architecture) -> Any:
-    """Return the function that maps a stored name to (current name, whether the values are converted too)."""
-    if architecture.library != "transformers":
-        return lambda name: (name, False)
-    from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
-
-    transforms = get_model_conversion_mapping(architecture.model)
-    renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
-    converters = [t for t in transforms if isinstance(t, WeightConverter)]
-    prefix, state = getattr(architecture.model, "base_model_prefix", ""), architecture.model.state_dict()
-
-    def rename(name: str) -> tuple[str, bool]:
-        renamed, pattern = rename_source_key(name, renamings, converters, prefix, state)
-        return renamed, pattern is not None
-
-    return rename
-
-
-def _converted(architecture: Architecture, directory: Path | None, shown: str) -> Weights:
-    """Load through the library where it converts values on loading (experts stored one by one, for instance)."""
-    import transformers
-
-    if directory is None:
-        raise InputError(f"{shown}: transformers converts these weights on loading: pass the whole directory as --src")
-    model_class = getattr(transformers, architecture.name)
-    model = model_class.from_pretrained(directory, dtype="auto", local_files_only=True, use_safetensors=True)
-    return MemoryWeights(dict(model.state_dict()))

@@ -11,7 +11,6 @@ from typing import Self
 import numpy as np
 
 from weightgen.errors import InputError, printable
-from weightgen.files import open_regular
 from weightgen.models.header import (
     MAX_HEADER,
     Entry,
@@ -20,6 +19,7 @@ from weightgen.models.header import (
     numpy_dtype,
     parse_header,
 )
+from weightgen.reading.files import open_regular
 
 __all__ = ["Entry", "TensorFile", "TensorWriter", "bytes_dtype", "numpy_dtype", "read_header"]
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from weightgen.checkpoint import recover
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.files import read_small
-from weightgen.models.header import ML_DTYPES_NAMES, NUMPY_NAMES, strict_json
+from weightgen.models.header import ML_DTYPES_NAMES, NUMPY_NAMES
 from weightgen.models.packed import refuse_packed
 from weightgen.models.pickles import load_pickle
 from weightgen.models.tensorfile import CHUNK, Entry, TensorFile, checked_rows, numpy_dtype, row_pieces
+from weightgen.publishing.checkpoint import recover
+from weightgen.reading.files import read_small
+from weightgen.reading.json_files import strict_json
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from weightgen.errors import UsageError
 from weightgen.inits.role import Roles
+from weightgen.models.masks import Mask
 from weightgen.pruning.choose import Scores
-from weightgen.pruning.masks import Mask
 
 
 def branch_totals(scores: Scores, roles: Roles) -> dict[int, float]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from weightgen.errors import UsageError, printable
 from weightgen.inits.eoi import erk_densities
-from weightgen.pruning.masks import Mask
+from weightgen.models.masks import Mask
 
 Scores = Mapping[str, Tensor]
 """Parameter -> a number for each of its entries; the higher is kept."""

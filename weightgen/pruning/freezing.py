@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
-from torch import nn
-
-from weightgen.errors import UsageError, printable
+from weightgen.errors import UsageError
 
 
 def first_tensors(sizes: Mapping[str, int], share: float) -> list[str]:
@@ -23,18 +21,3 @@ def first_tensors(sizes: Mapping[str, int], share: float) -> list[str]:
         if abs(done - share * total) < distance:
             best, distance = i + 1, abs(done - share * total)
     return list(sizes)[:best]
-
-
-def freeze_(model: nn.Module, names: Collection[str]) -> float:
-    """Exclude parameters from training, in place; return the share of all parameters that is still trained.
-
-    Optimizers are to be given the rest: weight decay would move a frozen tensor even without a gradient.
-    Raises UsageError for a name that the model does not have.
-    """
-    parameters = dict(model.named_parameters())
-    for name in names:
-        if name not in parameters:
-            raise UsageError(f"freeze: the model has no parameter '{printable(name)}'")
-        parameters[name].requires_grad_(False)
-    total = sum(p.numel() for p in parameters.values())
-    return sum(p.numel() for p in parameters.values() if p.requires_grad) / max(1, total)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from weightgen.errors import UsageError
+from weightgen.models.masks import Mask
 from weightgen.pruning.choose import Scores, check_scores, split
-from weightgen.pruning.masks import Mask
 
 CERTAIN = 1 - 1e-6  # above it rounding could not tell a probability from 1
 

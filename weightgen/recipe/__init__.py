@@ -11,7 +11,7 @@ from weightgen.recipe.generating import GenerateRecipe
 from weightgen.recipe.generator import TrainGeneratorRecipe
 from weightgen.recipe.inits import InitRecipe
 from weightgen.recipe.pruning import PruneRecipe
-from weightgen.recipe.reading import MAX_BYTES, load_recipe, make_recipe
+from weightgen.recipe.reading import MAX_BYTES, make_recipe, read_recipe
 from weightgen.recipe.subcloning import SubcloneRecipe
 from weightgen.recipe.training import CompareRecipe, TrainingRecipe, TrainRecipe
 
@@ -32,6 +32,6 @@ __all__ = [
     "TrainGeneratorRecipe",
     "TrainRecipe",
     "TrainingRecipe",
-    "load_recipe",
     "make_recipe",
+    "read_recipe",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
 from pydantic import Field
 
-from weightgen.recipe.base import Arguments, Flag, Recipe
+from weightgen.recipe.base import ARGUMENT, Arguments, Flag, Recipe
 from weightgen.recipe.training import LoopRecipe
 
 
@@ -17,7 +18,11 @@ class MetalearnRecipe(LoopRecipe):
     without_effect: ClassVar[frozenset[str]] = frozenset({"out", "tracker", "save_every", "origin"})
 
     stage: Annotated[Literal["metalearn"], Parameter(parse=False)] = "metalearn"
-    data: Annotated[str, Parameter(parse=False)] = ""  # the command's argument
+    data: Annotated[str, ARGUMENT] = Field(
+        "",
+        description="Folder or zip of signals; its folders train and test (or validation), where it has them, say "
+        "which is which.",
+    )
     kind: Literal["image", "audio", "shape", "ct", "views"] = Field("image", description="What the signals are.")
     signal_args: Arguments = Field({}, description="Conventions of the signals: key=value,... as in channels=1,crop=64")
     field: str | None = Field(
@@ -68,8 +73,8 @@ class FitRecipe(Recipe):
     without_effect: ClassVar[frozenset[str]] = frozenset({"out", "render", "render_size", "curve", "separate"})
 
     stage: Annotated[Literal["fit"], Parameter(parse=False)] = "fit"
-    start: Annotated[str, Parameter(parse=False)] = ""  # the command's arguments
-    data: Annotated[str, Parameter(parse=False)] = ""
+    start: Annotated[str, ARGUMENT] = Field("", description="Directory of the start, as weightgen metalearn writes it.")
+    data: Annotated[str, ARGUMENT] = Field("", description="A signal's file, or a folder or zip of them.")
     steps: int = Field(2, ge=0, le=1_000_000, description="Steps to make.")
     optimizer: Literal["recommended", "sgd", "adam"] = Field(
         "recommended", description="As the start recommends for so many steps, or one of torch's with --rate."
@@ -89,3 +94,7 @@ class FitRecipe(Recipe):
     separate: Flag = Field(False, description="Several signals: one directory each instead of stacked tensors.")
     seed: int = Field(0, ge=0, description="Of the random observations.")
     threads: int = Field(0, ge=0, description="CPU threads; 0: as many as cores.")
+
+    def place(self) -> Path | None:
+        """Return `out`: a fit can be drawn without being kept."""
+        return Path(self.out) if self.out else None

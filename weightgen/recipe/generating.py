@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from cyclopts import Parameter
 from pydantic import Field
 
-from weightgen.recipe.base import Recipe
+from weightgen.recipe.base import ARGUMENT, Recipe
 
 
 class GenerateRecipe(Recipe):
@@ -16,7 +16,11 @@ class GenerateRecipe(Recipe):
     without_effect: ClassVar[frozenset[str]] = frozenset({"out"})
 
     stage: Annotated[Literal["generate"], Parameter(parse=False)] = "generate"
-    prompt: Annotated[str, Parameter(parse=False)] = ""  # the command's argument
+    prompt: Annotated[str, ARGUMENT] = Field(
+        "",
+        description="What the network should do, in up to four clauses with strengths: "
+        '"pencil sketch, strength 0.7, then sepia".',
+    )
     generator: str | None = Field(
         None, description="Directory of the generator, as weightgen train-generator writes it."
     )

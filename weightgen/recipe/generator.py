@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from cyclopts import Parameter
 from pydantic import Field
 
+from weightgen.recipe.base import ARGUMENT
 from weightgen.recipe.training import LOOP, LoopRecipe
 
 
@@ -16,7 +17,7 @@ class TrainGeneratorRecipe(LoopRecipe):
     without_effect: ClassVar[frozenset[str]] = frozenset({"out", "tracker", "save_every"})
 
     stage: Annotated[Literal["train-generator"], Parameter(parse=False)] = "train-generator"
-    data: Annotated[str, Parameter(parse=False)] = ""  # the command's argument
+    data: Annotated[str, ARGUMENT] = Field("", description="Weights dataset, as weightgen collect writes it.")
     denoiser: Literal["subspace", "joint", "per-block", "film"] = Field(
         "subspace",
         description="Amounts of learned components, all blocks by attention, each block alone, or no diffusion: one "

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from pydantic import Field
 
-from weightgen.recipe.base import Flag
+from weightgen.recipe.base import ARGUMENT, Flag
 from weightgen.recipe.probing import ProbeRecipe
 
 Score = Literal["snip", "grasp", "synflow", "gradsign", "magnitude", "random", "small-world", "scale-free"]
@@ -17,7 +17,9 @@ class PruneRecipe(ProbeRecipe):
     """Make a start sparse."""
 
     stage: Annotated[Literal["prune"], Parameter(parse=False)] = "prune"
-    start: Annotated[str, Parameter(parse=False)] = ""  # the command's argument
+    start: Annotated[str, ARGUMENT] = Field(
+        "", description="Checkpoint directory, an initialiser's name, or random; one of the last two needs --model."
+    )
     score: Score = Field(
         "snip",
         description="What decides which weights of linear and convolutional layers stay: a score (the highest stay), "

@@ -1,4 +1,4 @@
-"""Recipes by the name of their stage, made from what users write and read from their files."""
+"""Recipes made from what users write, and read from their files."""
 
 from __future__ import annotations
 
@@ -10,34 +10,10 @@ import yaml
 from pydantic import ValidationError
 
 from weightgen.errors import UsageError, did_you_mean, printable
-from weightgen.files import read_small
-from weightgen.recipe.averaging import AverageRecipe
+from weightgen.reading.files import read_small
 from weightgen.recipe.base import Recipe
-from weightgen.recipe.collecting import CollectRecipe
-from weightgen.recipe.diagnosis import DiagnoseRecipe
-from weightgen.recipe.fields import FitRecipe, MetalearnRecipe
-from weightgen.recipe.generating import GenerateRecipe
-from weightgen.recipe.generator import TrainGeneratorRecipe
-from weightgen.recipe.inits import InitRecipe
-from weightgen.recipe.pruning import PruneRecipe
-from weightgen.recipe.subcloning import SubcloneRecipe
-from weightgen.recipe.training import CompareRecipe, TrainRecipe
 
 MAX_BYTES = 1 << 20  # a recipe is written by hand
-RECIPES: dict[str, type[Recipe]] = {
-    "subclone": SubcloneRecipe,
-    "train": TrainRecipe,
-    "train-generator": TrainGeneratorRecipe,
-    "compare": CompareRecipe,
-    "metalearn": MetalearnRecipe,
-    "fit": FitRecipe,
-    "collect": CollectRecipe,
-    "generate": GenerateRecipe,
-    "average": AverageRecipe,
-    "init": InitRecipe,
-    "diagnose": DiagnoseRecipe,
-    "prune": PruneRecipe,
-}
 R = TypeVar("R", bound=Recipe)
 
 
@@ -57,8 +33,8 @@ def refusal(kind: type[Recipe], error: ValidationError, where: str) -> UsageErro
     return UsageError(f"{where}: {printable(field)}: {first['msg'].lower()}.{hint}")
 
 
-def load_recipe(path: Path) -> Recipe:
-    """Read a recipe; raises InputError where it cannot be read, UsageError where it says something unknown."""
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return what a recipe's file says; raises InputError where it cannot be read, UsageError where it is none."""
     shown = printable(str(path))
     try:
         data = yaml.safe_load(read_small(path, MAX_BYTES).decode())
@@ -66,7 +42,13 @@ def load_recipe(path: Path) -> Recipe:
         raise UsageError(f"{shown}: not valid YAML") from error
     if not isinstance(data, dict):
         raise UsageError(f"{shown}: expected 'key: value' lines, found {type(data).__name__}")
-    stage = data.get("stage", "subclone")
-    if stage not in RECIPES:
-        raise UsageError(f"{shown}: unknown stage '{printable(str(stage))}'.{did_you_mean(str(stage), [*RECIPES])}")
-    return make_recipe(RECIPES[stage], data, shown)
+    return data
+
+
+def read_recipe(path: Path, kind: type[R]) -> R:
+    """Read a recipe of a stage that is known; raises as `read_yaml` does, and UsageError for one of another stage."""
+    data = read_yaml(path)
+    expected = kind.model_fields["stage"].default
+    if data.get("stage") != expected:
+        raise UsageError(f"{printable(str(path))}: is no {expected} recipe")
+    return make_recipe(kind, data, printable(str(path)))

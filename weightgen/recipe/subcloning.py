@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from pydantic import BeforeValidator, Field
 
-from weightgen.recipe.base import Arguments, Flag, Recipe
+from weightgen.recipe.base import Arguments, Flag, Recipe, short_name
 
 
 def _blocks(value: Any) -> Any:
@@ -64,3 +65,12 @@ class SubcloneRecipe(Recipe):
     )
     seed: int = Field(0, ge=0, description="Seed of random choices and of what is initialised anew.")
     allow_pickle: Flag = Field(False, description="Read a pickled weights file (tensors only).")
+
+    def place(self) -> Path:
+        """Return `out`, or a name of source and target in the current directory."""
+        made = short_name(self.dst) if self.dst != "same" else "small"
+        return Path(self.out or f"{made}-from-{short_name(self.src)}")
+
+    def with_method(self, usual: str) -> SubcloneRecipe:
+        """Return a recipe that names its method: the usual one where it names none."""
+        return self if self.method else self.model_copy(update={"method": usual})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Group, Parameter
@@ -108,3 +109,7 @@ class CompareRecipe(TrainingRecipe):
     require: str | None = Field(
         None, description="Exit 1 unless this holds: [START:]MEASURE OP NUMBER, as in speedup>=2."
     )
+
+    def place(self) -> Path:
+        """Return `out`, or `race` in the current directory."""
+        return Path(self.out or "race")

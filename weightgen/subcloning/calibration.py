@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.models.pictures import input_size
 from weightgen.models.source import Source
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -19,8 +18,7 @@ TEXT_TOKENS = 128
 def batches(source: Source, data: Path, samples: int) -> Iterator[Mapping[str, Any]]:
     """Yield batches of model inputs from an image folder or a text file; raises InputError where nothing is usable."""
     shown = printable(str(data))
-    if source.architecture.library == "weightgen":
-        raise UsageError(f"a {source.architecture.name} is measured without data: leave --calibrate out")
+    source.architecture.adapter.check_calibration(source.architecture)
     if not data.exists():
         raise InputError(f"{shown}: no such file or directory")
     if data.is_dir():
@@ -36,27 +34,8 @@ def _image_batches(source: Source, folder: Path, samples: int) -> Iterator[Mappi
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES)[:samples]
     if not files:
         raise InputError(f"{printable(str(folder))}: no images ({', '.join(IMAGES)})")
-    if source.architecture.library == "timm":
-        from timm.data import create_transform, resolve_model_data_config
-
-        side, channels = input_size(source.architecture)
-        options = resolve_model_data_config(source.architecture.model) | {"input_size": (channels, side, side)}
-        for word in ("mean", "std"):  # of three colours, where the model was built for other channels
-            if len(options[word]) != channels:
-                options[word] = (sum(options[word]) / len(options[word]),) * channels
-        transform = create_transform(**options, is_training=False)
-        key, mode = "x", "L" if channels == 1 else "RGB"
-    else:
-        from transformers import AutoImageProcessor
-
-        if source.directory is None:
-            raise UsageError("calibrating on images needs the source's preprocessor_config.json: pass its directory")
-        processor = AutoImageProcessor.from_pretrained(source.directory)
-        key, mode = "pixel_values", "RGB"
-
-        def transform(image: Any) -> torch.Tensor:
-            return processor(images=image, return_tensors="pt")["pixel_values"][0]  # type: ignore[no-any-return]
-
+    adapter = source.architecture.adapter
+    key, mode, transform = adapter.image_transform(source.architecture, source.directory)
     ready = []
     for file in files:
         try:
@@ -66,16 +45,14 @@ def _image_batches(source: Source, folder: Path, samples: int) -> Iterator[Mappi
         except (OSError, UnidentifiedImageError) as error:
             raise InputError(f"{printable(str(file))}: not a readable image") from error
         if len(ready) == BATCH or file is files[-1]:
-            name = "x" if key == "x" else key
-            yield {name: torch.stack(ready)}
+            yield {key: torch.stack(ready)}
             ready = []
 
 
 def _text_batches(source: Source, file: Path, samples: int) -> Iterator[Mapping[str, Any]]:
     import torch
 
-    if source.architecture.library == "timm":
-        raise UsageError(f"{printable(str(file))}: an image model is calibrated on a folder of images")
+    source.architecture.adapter.check_texts(source.architecture, printable(str(file)))
     if source.directory is None:
         raise UsageError("calibrating on text needs the source's tokenizer: pass its directory as --src")
     from transformers import AutoTokenizer

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weightgen.errors import UsageError, did_you_mean
-from weightgen.models.names import Library
+from weightgen.recipe.subcloning import SubcloneRecipe
 from weightgen.subcloning import depth
 from weightgen.subcloning.select import CHOICES
 
@@ -35,10 +35,6 @@ METHODS: dict[str, Method] = {
     "selection": Method("uniform", "whole", "first", "none"),
     "minitron": Method("importance", "whole", "influence", "none", "minitron"),
 }
-
-
-# What trained best without data in benchmarks/races.md, by the kind of model that each library holds.
-DEFAULTS: dict[Library, str] = {"timm": "subcloning", "transformers": "selection", "weightgen": "subcloning"}
 
 
 def resolve_method(
@@ -81,6 +77,20 @@ def resolve_method(
             "(without data: --importance magnitude, and --depth first|spread|ends)"
         )
     return resolved
+
+
+def method_of(recipe: SubcloneRecipe, calibrated: bool | None = None) -> Method:
+    """Return the method of a recipe that names one; `calibrated`: whether there are data, by default as it says."""
+    measured = recipe.calibrate is not None or recipe.scores is not None
+    return resolve_method(
+        recipe.method or "",
+        recipe.choose,
+        recipe.heads,
+        recipe.depth,
+        recipe.scale,
+        recipe.importance,
+        measured if calibrated is None else calibrated,
+    )
 
 
 def _known(what: str, word: str, known: object) -> str:

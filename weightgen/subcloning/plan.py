@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from weightgen.models.axes import Axis, Dim, dim_text
-from weightgen.models.jsonfile import with_hash
 from weightgen.models.selection import Selection, flat_indices
+from weightgen.publishing.plan_hash import with_hash
 
 ACTIONS = ("copied", "selected", "resampled", "initialised")
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightgen.console import Progress
 from weightgen.models.axes import Kind
-from weightgen.models.shards import SHARD_BYTES, Progress, write_shards
+from weightgen.models.shards import SHARD_BYTES, write_shards
 from weightgen.models.tensorfile import numpy_dtype
 from weightgen.models.weights import Weights, count_nonfinite
 from weightgen.subcloning.plan import Plan, TensorPlan

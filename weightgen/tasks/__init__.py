@@ -11,7 +11,7 @@ from weightgen.models.loading import load_model
 from weightgen.models.names import resolve
 from weightgen.models.source import open_source
 from weightgen.recipe import TrainingRecipe
-from weightgen.tasks.task import Task
+from weightgen.training.task import Task
 
 Builder = Callable[[TrainingRecipe, Architecture, Path | None], Task]
 """From a recipe, the model's architecture, and the directory of its tokenizer or preprocessor, if any."""

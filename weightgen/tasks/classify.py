@@ -10,7 +10,7 @@ import torch
 
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.tasks.images import load_images
-from weightgen.tasks.task import Batch, Metric, Split, Task
+from weightgen.training.task import Batch, Metric, Split, Task
 
 Augment = Literal["none", "flip", "crop", "crop-flip", "trivial"]
 HELD_OUT = 2000

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from weightgen.errors import UsageError
-from weightgen.tasks.task import Batch, Split, Task
+from weightgen.training.task import Batch, Split, Task
 
 
 class Distilled(Task):

@@ -14,10 +14,10 @@ from weightgen.diffusion.edits import EDITS, edit
 from weightgen.diffusion.folders import reduced
 from weightgen.diffusion.pairs import read_pairs
 from weightgen.diffusion.photos import HELD_OUT, Photo, bundled
-from weightgen.diffusion.positions import positions_of
 from weightgen.diffusion.prompt import parse
 from weightgen.errors import InputError, UsageError, did_you_mean, printable
-from weightgen.tasks.task import Batch
+from weightgen.models.positions import positions_of
+from weightgen.training.task import Batch
 
 CONCEPT = "concept:"
 EXAMPLE = f"{CONCEPT}sepia tone, strength 0.7"

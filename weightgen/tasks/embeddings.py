@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from weightgen import __version__
 from weightgen.errors import UsageError, printable
 from weightgen.models.loading import load_model
 from weightgen.models.names import resolve
+from weightgen.models.pooling import mean_pooled, padded
 from weightgen.models.source import open_source
-from weightgen.tasks.tables import generated
+from weightgen.models.tokenizer import open_tokenizer, tokenizer_of
+from weightgen.reading.tables import generated
 from weightgen.tasks.texts import Tables
-from weightgen.tasks.tokens import open_tokenizer, tokenizer_of
+from weightgen.version import __version__
 
 WORDS = range(6, 65)
 BATCH = 64
@@ -105,26 +106,3 @@ def _embeddings(
             found[chosen] = torch.nn.functional.normalize(vectors).cpu().numpy()
         for text, vector in zip(texts, found, strict=True):
             yield {"text": text, "teacher": vector}
-
-
-def padded(ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return token ids, (texts, longest), and where they are real, 1 there and 0 where not."""
-    rows = [torch.tensor(i) for i in ids]
-    pad = torch.nn.utils.rnn.pad_sequence
-    return pad(rows, batch_first=True), pad([torch.ones_like(r) for r in rows], batch_first=True)
-
-
-def mean_pooled(model: torch.nn.Module, ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """Return the mean of the last hidden states over the real tokens, (texts, width), float32.
-
-    Raises UsageError for a model that has no hidden states to give, as those with heads.
-    """
-    outputs = model(input_ids=ids, attention_mask=real)
-    hidden = getattr(outputs, "last_hidden_state", None)
-    if hidden is None:
-        raise UsageError(f"{type(model).__name__} gives no hidden states: choose a base model, as BertModel is")
-    weights = real.unsqueeze(-1).float()
-    mean: torch.Tensor = (hidden.float() * weights).sum(1) / weights.sum(1)
-    head = getattr(outputs, "pooler_output", None)
-    # Data-parallel training waits for a gradient of every parameter, those of an unused head too.
-    return mean if head is None else mean + 0 * head.float().sum()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.tasks.tables import from_hub, generated, loaded
+from weightgen.reading.tables import from_hub, generated, loaded
 
 IDX = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

@@ -12,9 +12,10 @@ import torch
 
 from weightgen.errors import UsageError, printable
 from weightgen.models.architecture import Architecture
-from weightgen.tasks.task import Batch, Metric, Split, Task
+from weightgen.models.tokenizer import tokenizer_of
 from weightgen.tasks.texts import load_texts
-from weightgen.tasks.tokens import pack, tokenizer_of
+from weightgen.tasks.tokens import pack
+from weightgen.training.task import Batch, Metric, Split, Task
 
 MASKED = 0.15
 """Share of the tokens to predict (Devlin et al. 2019, section 3.1)."""

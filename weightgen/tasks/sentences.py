@@ -10,10 +10,11 @@ import torch
 
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.architecture import Architecture
-from weightgen.tasks.embeddings import embedded, mean_pooled, padded, sentences_of
-from weightgen.tasks.task import Batch, Metric, Split, Task
+from weightgen.models.pooling import mean_pooled, padded
+from weightgen.models.tokenizer import tokenizer_of
+from weightgen.tasks.embeddings import embedded, sentences_of
 from weightgen.tasks.texts import cut, load_texts
-from weightgen.tasks.tokens import tokenizer_of
+from weightgen.training.task import Batch, Metric, Split, Task
 
 LEAST = 16
 """Sentences of a split: a correlation over fewer says little."""

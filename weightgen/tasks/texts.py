@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from weightgen.errors import InputError, printable
-from weightgen.files import open_regular
-from weightgen.tasks.tables import from_hub, generated
-from weightgen.tasks.task import Split
+from weightgen.reading.files import open_regular
+from weightgen.reading.tables import from_hub, generated
+from weightgen.training.task import Split
 
 PIECE = 1 << 14
 """Characters of one row of a file's table, to the end of a line: what a tokenizer sees at a time."""

@@ -8,54 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from weightgen import __version__
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.models.architecture import Architecture
-from weightgen.sidecars import has_tokenizer
-from weightgen.tasks.task import Split
+from weightgen.models.tokenizer import open_tokenizer
+from weightgen.publishing.sidecars import has_tokenizer
 from weightgen.tasks.texts import cut
+from weightgen.training.task import Split
+from weightgen.version import __version__
 
 ROWS = 256
 """Rows of text that are packed together; what is left of them at their end, less than an item, is dropped."""
-
-
-def open_tokenizer(directory: Path) -> Any:
-    """Read the tokenizer of a directory; raises InputError where it is broken."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # each kind of tokenizer, and the Rust behind it, raises its own
-        reason = printable((str(error).splitlines() or [type(error).__name__])[0])
-        raise InputError(f"{printable(str(directory))}: its tokenizer cannot be read: {reason}") from error
-
-
-def tokenizer_of(architecture: Architecture, directory: Path | None, length: int) -> Any:
-    """Return a model's own tokenizer.
-
-    Raises UsageError where the model takes no text, there is no tokenizer, it has tokens that the model does not
-    know, or items of `length` tokens are longer than the model's positions; InputError where it is broken.
-    """
-    config = architecture.config.get_text_config() if architecture.library == "transformers" else None
-    vocabulary, positions = getattr(config, "vocab_size", None), getattr(config, "max_position_embeddings", None)
-    if vocabulary is None:
-        raise UsageError(f"{architecture.name} takes no text: choose a language model of transformers")
-    if isinstance(positions, int) and 0 < positions < length:
-        raise UsageError(f"--length {length}: {architecture.name} has {positions} positions (max_position_embeddings)")
-    if directory is None or not has_tokenizer(directory):
-        where = f"in {printable(str(directory))}" if directory is not None else "beside the model"
-        raise UsageError(
-            f"no tokenizer {where}: copy tokenizer.json and tokenizer_config.json there, "
-            "or name a directory that has them with --model"
-        )
-    tokenizer = open_tokenizer(directory)
-    highest = max(tokenizer.get_vocab().values(), default=-1)
-    if highest >= vocabulary:
-        raise UsageError(
-            f"the tokenizer in {printable(str(directory))} has tokens up to number {highest}, {architecture.name} "
-            f"knows {vocabulary} (vocab_size): it belongs to another model"
-        )
-    return tokenizer
 
 
 def refuse_other_tokens(directory: Path | None, teacher: Path | None) -> None:

@@ -13,7 +13,7 @@ import torch
 from weightgen.diffusion.quality import l1, psnr, ssim
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.tasks.edited import Square, cut, elsewhere, load_shots, squares
-from weightgen.tasks.task import Batch, Metric, Shown, Split, Task
+from weightgen.training.task import Batch, Metric, Shown, Split, Task
 
 SIZE = 64
 SMALLEST = 11

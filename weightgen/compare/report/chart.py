@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from html import escape
 
 from weightgen.compare.cells import watched
-from weightgen.compare.numbers import number
-from weightgen.compare.report.axis import Axis
 from weightgen.compare.schema import Results, StartFields
+from weightgen.publishing.report.axis import Axis
+from weightgen.publishing.report.colours import COLOURS, DASHES
+from weightgen.publishing.report.numbers import number
 
-COLOURS, DASHES = 8, 7  # coprime: 56 starts differ in one or the other
 LOG_RATIO = 30.0  # a perplexity that falls from 50000 to 30 is a flat line on a linear axis
 
 

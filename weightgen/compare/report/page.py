@@ -12,11 +12,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from weightgen import __version__
 from weightgen.compare.cells import cells, columns, rate, watched
-from weightgen.compare.numbers import number
 from weightgen.compare.report.chart import chart, look
 from weightgen.compare.schema import PictureFields, Results
+from weightgen.publishing.report.numbers import number
+from weightgen.version import __version__
 
 WIDE, NARROW = (760, 400), (350, 300)
 GENERATOR = '<meta name="generator" content="weightgen '

@@ -11,20 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from weightgen.compare.cells import watched
-from weightgen.compare.report.chart import COLOURS, DASHES, falls_far
+from weightgen.compare.report.chart import falls_far
 from weightgen.compare.schema import Results
 from weightgen.errors import printable
-
-PALETTE = ("#0072b2", "#c44e00", "#007a5a", "#a83f86", "#7a6000", "#5b4fc4", "#a32020", "#00788c")
-PATTERNS: tuple[Any, ...] = (
-    "solid",
-    (0, (6, 2)),
-    (0, (2, 2)),
-    (0, (8, 2, 2, 2)),
-    (0, (4, 1)),
-    (0, (1, 1)),
-    (0, (10, 3)),
-)
+from weightgen.publishing.report.colours import COLOURS, DASHES, PALETTE, PATTERNS
 
 FEW = 6
 """Starts whose legend fits among the curves; that of more stands beside them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from weightgen.compare.evidence import section
 from weightgen.compare.report.page import GENERATOR, page
 from weightgen.compare.report.picture import picture
 from weightgen.compare.schema import Results
+from weightgen.publishing.files import write_file
 
 PAGE, MARKDOWN, PICTURE = "report.html", "report.md", "curves.png"
 FILES = (PAGE, MARKDOWN, PICTURE)
@@ -31,12 +30,7 @@ def write_report(results: Sequence[Results], directory: Path) -> None:
     }
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in made.items():
-        partial = directory / f".{name}.{secrets.token_hex(4)}"
-        try:
-            partial.write_bytes(content)
-            os.replace(partial, directory / name)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_file(directory / name, content)
 
 
 def is_report(directory: Path) -> bool:

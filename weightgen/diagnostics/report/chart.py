@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-from weightgen.compare.numbers import number
-from weightgen.compare.report.axis import Axis
-from weightgen.compare.report.chart import COLOURS, DASHES
 from weightgen.diagnostics.report.panels import Panel, across, extent
+from weightgen.publishing.report.axis import Axis
+from weightgen.publishing.report.colours import COLOURS, DASHES
+from weightgen.publishing.report.numbers import number
 
 
 def look(start: int) -> str:

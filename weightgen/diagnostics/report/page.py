@@ -10,11 +10,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from weightgen import __version__
 from weightgen.diagnostics.diagnosis import Diagnosis
 from weightgen.diagnostics.report.chart import chart, look
 from weightgen.diagnostics.report.panels import panels
 from weightgen.diagnostics.text import shown, spelt
+from weightgen.version import __version__
 
 WIDE, NARROW = (760, 320), (350, 260)
 

@@ -9,11 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from weightgen.compare.report.chart import COLOURS, DASHES
-from weightgen.compare.report.picture import PALETTE, PATTERNS
 from weightgen.diagnostics.diagnosis import Diagnosis
 from weightgen.diagnostics.report.panels import Panel, across, extent, panels
 from weightgen.errors import printable
+from weightgen.publishing.report.colours import COLOURS, DASHES, PALETTE, PATTERNS
 
 ACROSS = 2
 

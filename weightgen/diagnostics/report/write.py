@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from weightgen.checkpoint import write_file
 from weightgen.diagnostics.diagnosis import Diagnosis
 from weightgen.diagnostics.report.page import page
 from weightgen.diagnostics.report.picture import picture
 from weightgen.errors import UsageError, printable
+from weightgen.publishing.files import write_file
 
 PAGE, DATA, PICTURE, RECIPE = "report.html", "diagnosis.json", "curves.png", "recipe.yaml"
 FILES = (PAGE, DATA, PICTURE, RECIPE)

@@ -19,7 +19,7 @@ from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files, names_of
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
-from weightgen.tasks.task import Metric
+from weightgen.training.task import Metric
 
 SUFFIXES = (".wav", ".flac")
 MAX_SAMPLES = 1 << 28  # of one file, over its channels: a compressed file of silence can promise any number
@@ -144,15 +144,15 @@ class Audio(Kind):
         places = self.coordinates.along(size, round(max(count, self.length) * size / count))
         return np.asarray(evaluate(places.view(1, -1, 1))[0].clamp(-1, 1).float().cpu())
 
-    def save(self, rendered: np.ndarray, path: Path, shape: Sequence[int]) -> None:
+    def save(self, rendered: np.ndarray, scratch: Path, shape: Sequence[int]) -> None:
         """Write 16 bits, at the rate at which the samples last as long as those of the signal's shape."""
         import soundfile
 
         # In whole numbers, because float samples are scaled by 32767 in writing and by 32768 in reading.
         samples = np.rint(rendered * 32768.0).clip(-32768, 32767).astype(np.int16)
         rate = max(1, round(self.rate * len(samples) / shape[0]))
-        with path.open("wb") as file:
-            soundfile.write(file, samples, rate, subtype="PCM_16", format=path.suffix[1:].upper())
+        with scratch.open("wb") as file:
+            soundfile.write(file, samples, rate, subtype="PCM_16", format=scratch.suffix[1:].upper())
 
 
 def header(file: Path) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from weightgen.errors import InputError, UsageError, printable
-from weightgen.files import in_package
+from weightgen.reading.files import in_package
 
 MAX_FILE = 1 << 30  # bytes of one signal's file
 SPLITS = {"train": ("train", "training"), "test": ("test", "validation", "val")}

@@ -13,13 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 from weightgen.errors import InputError, printable
-from weightgen.image_files import MODES, SUFFIXES, channels_of, open_image, plain
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files, names_of
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
-from weightgen.tasks.tables import from_hub
+from weightgen.reading.images import MODES, SUFFIXES, channels_of, open_image, plain
+from weightgen.reading.tables import from_hub
 
 CROP = 178  # of faces, in learnit's experiments
 ROWS = 256  # of a picture that are written at a time
@@ -137,13 +137,13 @@ class Images(Kind):
         found = self.coordinates.drawn(evaluate, sides)
         return found.clip(0, 1, out=found)
 
-    def save(self, rendered: np.ndarray, path: Path, shape: Sequence[int]) -> None:
+    def save(self, rendered: np.ndarray, scratch: Path, shape: Sequence[int]) -> None:
         from PIL import Image
 
         pixels = np.empty(rendered.shape, np.uint8)
         for first in range(0, len(rendered), ROWS):
             pixels[first : first + ROWS] = self._bytes(rendered[first : first + ROWS])
-        Image.fromarray(pixels[..., 0] if self.outputs == 1 else pixels).save(path)
+        Image.fromarray(pixels[..., 0] if self.outputs == 1 else pixels).save(scratch)
 
     def _bytes(self, values: np.ndarray) -> np.ndarray:
         """Return pixels as files have them: colours not multiplied by alpha."""

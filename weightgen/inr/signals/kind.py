@@ -15,7 +15,7 @@ from weightgen.errors import UsageError
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.grids import Coordinates
-from weightgen.tasks.task import Metric
+from weightgen.training.task import Metric
 
 Evaluate = Callable[[Tensor], Tensor]
 """A field with its weights fixed: coordinates (T, N, inputs) to values (T, N, outputs)."""
@@ -169,7 +169,7 @@ class Kind(ABC):
         """Return what the field shows on a grid of that shape, or of `size` cells along its longest side."""
 
     @abstractmethod
-    def save(self, rendered: Any, path: Path, shape: Sequence[int]) -> None:
+    def save(self, rendered: Any, scratch: Path, shape: Sequence[int]) -> None:
         """Write a rendering of a signal of that shape to a file of the kind's format."""
 
 

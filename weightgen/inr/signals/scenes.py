@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from weightgen.errors import InputError, printable
-from weightgen.image_files import SUFFIXES, open_image
 from weightgen.inr.signals.files import find_files
-from weightgen.models.jsonfile import read_json
+from weightgen.reading.images import SUFFIXES, open_image
+from weightgen.reading.json_files import read_json
 
 TRAIN = ("transforms_train.json", "transforms.json")
 TEST = "transforms_test.json"

@@ -18,7 +18,7 @@ from weightgen.inr.signals.files import find_files, names_of
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal
 from weightgen.inr.signals.meshes import SUFFIXES, read_triangles, sample
-from weightgen.tasks.task import Metric
+from weightgen.training.task import Metric
 
 GRID = Coordinates()  # of marching cubes: cells of [-1, 1]^3
 SIDE = 128  # its cells along a side, where nothing else is asked for

@@ -13,13 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 from weightgen.errors import InputError, printable
-from weightgen.image_files import SUFFIXES, channels_of, open_image
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch
 from weightgen.inr.signals.files import find_files, names_of
 from weightgen.inr.signals.grids import Coordinates
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, Suited
 from weightgen.inr.signals.radon import interpolated, ray_points
+from weightgen.reading.images import SUFFIXES, channels_of, open_image
 
 GRID = Coordinates()  # of a slice's pixels: centres of the cells of [-1, 1]^2
 SIDE = 128  # pixels that larger slices are learned with, where nothing else is asked for

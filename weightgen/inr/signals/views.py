@@ -11,13 +11,13 @@ import torch
 from pydantic import Field, FiniteFloat, model_validator
 from torch import Tensor
 
-from weightgen.image_files import SUFFIXES
 from weightgen.inr.config import Strict
 from weightgen.inr.derivatives import Batch, chunks
 from weightgen.inr.signals.files import names_of
 from weightgen.inr.signals.kind import Evaluate, Kind, Signal, psnr
 from weightgen.inr.signals.scenes import TEST, Posed, find_scenes, read_cameras, read_scene
 from weightgen.inr.signals.volume import camera_rays, composite, depths
+from weightgen.reading.images import SUFFIXES
 
 POINTS = 1 << 16  # at a time where no gradient is kept, over all tasks
 JUDGED = 1 << 14  # rays of held-out views

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weightgen.models.layout import Family
-    from weightgen.models.names import Library
 
 # timm: name of the model class -> module that defines FAMILY for it.
 TIMM: dict[str, str] = {
@@ -73,12 +73,12 @@ TRANSFORMERS: dict[str, str] = {
 
 
 # weightgen's own: name of the model class -> module.
-WEIGHTGEN: dict[str, str] = {"Translator": "translator"}
+OWN: dict[str, str] = {"Translator": "translator"}
 
 
-def find_family(library: Library, key: str) -> Family | None:
-    """Return the family of a model class or transformers model type, or None where there is no table."""
-    module = {"timm": TIMM, "transformers": TRANSFORMERS, "weightgen": WEIGHTGEN}[library].get(key)
+def find_family(tables: Mapping[str, str], key: str) -> Family | None:
+    """Return the family of a model class or transformers model type, or None where `tables` has none."""
+    module = tables.get(key)
     if module is None:
         return None
     module, _, attribute = module.partition(":")

@@ -1,0 +1,255 @@
+"""transformers: models by a config, whose class, vocabulary and per-layer lists have rules of their own."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weightgen.errors import InputError, UsageError, printable
+from weightgen.models.architecture import Adapter, Architecture
+from weightgen.models.building import REFUSALS, on_meta
+from weightgen.models.families import TRANSFORMERS
+from weightgen.models.libraries.transformers_config import apply_arguments, keep_layers, refused, transformers_config
+from weightgen.models.libraries.transformers_presets import PRESETS
+from weightgen.models.reference import Reference, on_the_hub
+from weightgen.models.weights import MemoryWeights, Weights
+
+if TYPE_CHECKING:
+    import torch
+
+HEADS = ("ForCausalLM", "ForMaskedLM", "Classification", "LMHeadModel", "ForConditionalGeneration")
+VOCABULARY = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id")
+
+
+class Transformers(Adapter):
+    """Models of transformers."""
+
+    name = "transformers"
+    presets = PRESETS
+    schemes = ("hf",)
+    mark = "'model_type' (transformers)"
+    families = TRANSFORMERS
+    default_method = "selection"
+    has_tokenizers = True
+
+    def refer(self, text: str, scheme: str, rest: str) -> Reference | None:
+        """Read hf:ORG/NAME[@REVISION]."""
+        return on_the_hub(self.name, text, scheme, rest)
+
+    def recognise(self, text: str, directory: Path, config: Mapping[str, Any]) -> Reference | None:
+        """Return the reference of a directory whose config.json names a model type."""
+        known = "model_type" in config
+        return Reference(text, self.name, directory=directory, model_type=str(config["model_type"])) if known else None
+
+    def build(self, reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
+        """Build the class that the config names, else the base model of its type."""
+        return self.from_config(transformers_config(reference, arguments))
+
+    def resized(self, source: Architecture, reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
+        """Build the source's own class with other fields of its config."""
+        config = copy.deepcopy(source.config)
+        apply_arguments(config, arguments)
+        return self.from_config(config, source.name)
+
+    def target(self, source: Architecture, reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
+        """Build a target by its name; a preset says sizes only: the class and the vocabulary are the source's."""
+        if not reference.config:
+            return self.build(reference, arguments)
+        config = self.build(reference, {}).config
+        for key in VOCABULARY:
+            if hasattr(source.config, key):
+                setattr(config, key, getattr(source.config, key))
+        if source.config.model_type == config.model_type:
+            config.architectures = [source.name]
+        apply_arguments(config, dict(arguments))
+        return self.from_config(config)
+
+    def from_config(self, config: Any, class_name: str | None = None) -> Architecture:
+        """Build a model from its config: the class the config names, else the base model."""
+        import transformers
+        from huggingface_hub.errors import StrictDataclassError
+
+        class_name = class_name or next(iter(config.architectures or []), None)
+        model_class = getattr(transformers, str(class_name), None) if class_name else None
+        # The name comes from a file: nothing but a model may be built by it.
+        if class_name and not (isinstance(model_class, type) and issubclass(model_class, transformers.PreTrainedModel)):
+            version = transformers.__version__
+            raise UsageError(f"transformers {version} has no model class '{printable(str(class_name))}'")
+
+        def make() -> torch.nn.Module:
+            # A copy, since classes adjust the config they are given.
+            own = copy.deepcopy(config)
+            made = transformers.AutoModel.from_config(own) if model_class is None else model_class(own)
+            return made  # type: ignore[no-any-return]
+
+        try:
+            config.validate()  # saving would, after all the work
+            model = on_meta(make)
+        except (StrictDataclassError, *REFUSALS) as error:
+            raise refused(error) from error
+        return self.describe(type(model).__name__, model, {}, make)
+
+    def follow_depth(self, source: Architecture, target: Architecture, kept: tuple[int, ...]) -> None:
+        """Give the target's per-layer config lists the entries of the blocks that were kept."""
+        depth = getattr(source.config, "num_hidden_layers", 0)
+        for key, value in source.config.to_dict().items():
+            listed = isinstance(value, list) and len(value) == depth
+            if listed and getattr(target.config, key, None) == value[: len(kept)]:
+                setattr(target.config, key, list(value))
+        keep_layers(target.config, depth, kept)
+
+    def made(self, module: torch.nn.Module) -> bool:
+        """Whether a module has what every model of transformers has."""
+        return hasattr(module, "config") and hasattr(module, "base_model_prefix")
+
+    def kind(self, model: torch.nn.Module) -> str:
+        """Return the model type."""
+        config: Any = model.config
+        return str(config.model_type)
+
+    def base_prefix(self, model: torch.nn.Module) -> str:
+        """Return base_model_prefix."""
+        return str(getattr(model, "base_model_prefix", ""))
+
+    def write_config(self, target: Architecture, directory: Path) -> None:
+        """Write config.json, and generation_config.json for a model that generates."""
+        target.config.architectures = [target.name]
+        target.config.save_pretrained(directory)
+        generation: Any = getattr(target.model, "generation_config", None)
+        if generation is not None:
+            generation.save_pretrained(directory)
+
+    def load_text(self, target: Architecture, name: str) -> str:
+        """Return the class's from_pretrained."""
+        return f'transformers.{target.name}.from_pretrained("{name}")'
+
+    def repository(self, reference: Reference, architecture: Architecture) -> str:
+        """Return the repository that the reference names."""
+        return reference.name
+
+    def renaming(self, architecture: Architecture) -> Callable[[str], tuple[str, bool]]:
+        """Return the library's own renaming of older checkpoints."""
+        from transformers.conversion_mapping import get_model_conversion_mapping
+        from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+
+        transforms = get_model_conversion_mapping(architecture.model)
+        renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
+        converters = [t for t in transforms if isinstance(t, WeightConverter)]
+        prefix, state = self.base_prefix(architecture.model), architecture.model.state_dict()
+
+        def rename(name: str) -> tuple[str, bool]:
+            renamed, pattern = rename_source_key(name, renamings, converters, prefix, state)
+            return renamed, pattern is not None
+
+        return rename
+
+    def converted(self, architecture: Architecture, directory: Path | None, shown: str) -> Weights:
+        """Load through from_pretrained (experts stored one by one, for instance)."""
+        import transformers
+
+        if directory is None:
+            raise InputError(
+                f"{shown}: transformers converts these weights on loading: pass the whole directory as --src"
+            )
+        model_class = getattr(transformers, architecture.name)
+        model = model_class.from_pretrained(directory, dtype="auto", local_files_only=True, use_safetensors=True)
+        return MemoryWeights(dict(model.state_dict()))
+
+    def load_dispatched(self, architecture: Architecture, directory: Path | None) -> torch.nn.Module | None:
+        """Let Accelerate dispatch the model over devices, memory and disk."""
+        import tempfile
+
+        import transformers
+
+        offload = tempfile.mkdtemp(prefix="weightgen-offload-")
+        model_class = getattr(transformers, architecture.name)
+        large: torch.nn.Module = model_class.from_pretrained(
+            directory, device_map="auto", offload_folder=offload, dtype="auto", use_safetensors=True
+        )
+        return large.eval()
+
+    def images(self, architecture: Architecture, wanted: int | None) -> tuple[Any, int]:
+        """Return what the config says; raises UsageError for a model that takes no images."""
+        config = architecture.config
+        if not hasattr(config, "image_size"):
+            raise UsageError(f"{architecture.name} takes no images: choose an image classifier")
+        return config.image_size, int(getattr(config, "num_channels", 3))
+
+    def text_config(self, architecture: Architecture) -> Any:
+        """Return the config, or its text part."""
+        return architecture.config.get_text_config()
+
+    def entrance(self, model: torch.nn.Module) -> str:
+        """Return main_input_name."""
+        return str(getattr(model, "main_input_name", "x"))
+
+    def meta_inputs(self, model: torch.nn.Module) -> dict[str, Any]:
+        """Return what the signature of forward asks for."""
+        import torch
+
+        config: Any = model.config
+        taken = inspect.signature(model.forward).parameters
+        if not hasattr(model, "main_input_name") or config is None:
+            return {}
+        found: dict[str, torch.Tensor] = {}
+        with torch.device("meta"):
+            for name in ("input_ids", "decoder_input_ids"):
+                if name in taken:
+                    found[name] = torch.zeros(2, 5, dtype=torch.long)
+            if "attention_mask" in taken and taken["attention_mask"].default is inspect.Parameter.empty:
+                found["attention_mask"] = torch.ones(2, 5, dtype=torch.long)
+            if "pixel_values" in taken:
+                vision = getattr(config, "vision_config", config)
+                size = vision.image_size
+                height, width = (size, size) if isinstance(size, int) else size
+                found["pixel_values"] = torch.zeros(2, getattr(vision, "num_channels", 3), height, width)
+            if "input_features" in taken:
+                found["input_features"] = torch.zeros(2, config.num_mel_bins, 2 * config.max_source_positions)
+        return found
+
+    def real_inputs(self, architecture: Architecture) -> list[dict[str, Any]]:
+        """Return images, small ones first, or token ids; nothing for other inputs."""
+        import torch
+
+        generator = torch.Generator().manual_seed(0)
+        config, key = architecture.config, self.entrance(architecture.model)
+        if key == "pixel_values":
+            size = getattr(config, "image_size", 224)
+            pair = (size, size) if isinstance(size, int) else tuple(size)
+            sizes = [*((n, n) for n in (64,) if n < pair[0]), pair]
+            channels = getattr(config, "num_channels", 3)
+            return [{key: torch.randn(2, channels, *size, generator=generator)} for size in sizes]
+        if key != "input_ids":
+            return []
+        vocabulary = config.get_text_config().vocab_size
+        ids = torch.randint(min(10, vocabulary - 1), vocabulary, (2, 9), generator=generator)
+        decoder = {"decoder_input_ids": ids[:, :7]} if getattr(config, "is_encoder_decoder", False) else {}
+        return [{key: ids, **decoder}]
+
+    def predicts(self, architecture: Architecture, outputs: torch.Tensor) -> bool:
+        """Tell whether the class has a head, and these are its logits."""
+        return any(word in architecture.name for word in HEADS) and outputs.ndim in (2, 3) and outputs.shape[-1] > 1
+
+    def task(self, architecture: Architecture) -> str:
+        """Return what the class's head is for."""
+        if architecture.name.endswith("ForMaskedLM"):
+            return "masked"
+        return "causal" if architecture.name.endswith(("ForCausalLM", "LMHeadModel")) else "classify"
+
+    def image_transform(
+        self, architecture: Architecture, directory: Path | None
+    ) -> tuple[str, str, Callable[[Any], torch.Tensor]]:
+        """Return the source's own image processor."""
+        from transformers import AutoImageProcessor
+
+        if directory is None:
+            raise UsageError("calibrating on images needs the source's preprocessor_config.json: pass its directory")
+        processor = AutoImageProcessor.from_pretrained(directory)
+
+        def transform(image: Any) -> torch.Tensor:
+            return processor(images=image, return_tensors="pt")["pixel_values"][0]  # type: ignore[no-any-return]
+
+        return "pixel_values", "RGB", transform

@@ -1,0 +1,76 @@
+"""The configs of transformers: read by name, overridden field by field, cut to the layers that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from weightgen.errors import UsageError, did_you_mean, printable
+from weightgen.models.building import REFUSALS, refuse_empty
+from weightgen.models.reference import Reference, unreachable
+
+
+def transformers_config(reference: Reference, arguments: Mapping[str, Any]) -> Any:
+    """Return the transformers config of a name, with overriding fields."""
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig
+
+    if reference.config:
+        config = AutoConfig.for_model(reference.model_type, **reference.config)
+    else:
+        where = str(reference.directory) if reference.directory else reference.name
+        try:
+            config = AutoConfig.from_pretrained(where, revision=reference.revision or "main")
+        except (ValueError, KeyError) as error:
+            raise UsageError(f"{printable(reference.text)}: {str(error).splitlines()[0]}") from error
+        except (StrictDataclassError, *REFUSALS) as error:
+            raise refused(error) from error
+        except OSError as error:
+            raise unreachable(reference, error) from error
+    apply_arguments(config, arguments)
+    return config
+
+
+def apply_arguments(config: Any, arguments: Mapping[str, Any]) -> None:
+    """Override fields of a transformers config; per-layer lists follow a change of depth.
+
+    Raises UsageError for a field that the config does not have.
+    """
+    refuse_empty(arguments)
+    depth = getattr(config, "num_hidden_layers", None)
+    for key, value in arguments.items():
+        # The model type is the class itself; methods and private attributes are no fields either.
+        fixed = key == "model_type" or key.startswith("_") or callable(getattr(config, key, None))
+        if fixed or not hasattr(config, key):
+            known = [k for k in config.to_dict() if not k.startswith("_") and k != "model_type"]
+            raise UsageError(f"{type(config).__name__} has no field '{key}'.{did_you_mean(key, known)}")
+        try:
+            setattr(config, key, value)
+        except Exception as error:  # huggingface_hub's own type of error, where a field is typed
+            reason = printable(str(error.__cause__ or error).splitlines()[0])
+            raise UsageError(f"{type(config).__name__} refuses {key}={printable(repr(value))}: {reason}") from error
+    target = getattr(config, "num_hidden_layers", None)
+    if depth and target and target < depth:
+        keep_layers(config, depth, range(target))
+    heads = getattr(config, "num_attention_heads", None)
+    if "num_attention_heads" in arguments and "num_key_value_heads" not in arguments:
+        groups = getattr(config, "num_key_value_heads", None)
+        if groups and heads and groups > heads:
+            config.num_key_value_heads = heads
+
+
+def keep_layers(config: Any, depth: int, layers: Any) -> None:
+    """Reduce every per-layer list of a config to the kept layers (layer_types and the like), in place.
+
+    Lists of layer numbers (mlp_only_layers) stay: they decide the target's shapes, which the plan was made for.
+    """
+    for key, value in config.to_dict().items():
+        if isinstance(value, list) and len(value) == depth and key not in ("architectures",):
+            setattr(config, key, [value[i] for i in layers])
+
+
+def refused(error: BaseException) -> UsageError:
+    """Return the error for a configuration that the library does not take."""
+    error = error.__cause__ or error  # the library wraps what its validators raise
+    reason = printable((str(error).splitlines() or [type(error).__name__])[0], 250)
+    return UsageError(f"transformers refuses this configuration: {reason}")

@@ -1,0 +1,1 @@
+"""What reports share: axes, colours, and how numbers are written."""

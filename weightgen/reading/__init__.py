@@ -1,0 +1,1 @@
+"""Files that others wrote, read strictly: regular ones only, no further than a limit, with errors that name them."""

@@ -1,0 +1,75 @@
+"""From a recipe, a source and a target to the plan of what is cut: by table, by derived axes, or by shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from weightgen.console import Progress
+from weightgen.models.architecture import Architecture
+from weightgen.models.layout import Layout
+from weightgen.models.layouts import find_layouts
+from weightgen.models.source import Source
+from weightgen.recipe.subcloning import SubcloneRecipe
+from weightgen.subcloning.by_shape import plan_by_shape
+from weightgen.subcloning.methods import Method
+from weightgen.subcloning.plan import Plan
+from weightgen.subcloning.planner import Scores, build_plan
+from weightgen.subcloning.vocabulary import match_vocabularies
+
+DTYPES = {"keep": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+
+
+def make_plan(
+    recipe: SubcloneRecipe,
+    method: Method,
+    source: Source,
+    target: Architecture,
+    tokenizer: Path | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Plan by the family's table, else by derived and proven axes, else by shape."""
+    dtype = DTYPES[recipe.dtype]
+    layouts, why = find_layouts(source.architecture, target)
+    if layouts is None:
+        plan = plan_by_shape(source, target, method, recipe.seed, dtype)
+        return replace(plan, warnings=(*plan.warnings, why)) if why else plan
+    scores = _scores(recipe, method, source, layouts[0], progress)
+    vocabulary = None
+    wanted = getattr(getattr(target.model, "config", None), "vocab_size", None)
+    if wanted is not None and wanted != getattr(source.architecture.config, "vocab_size", None):
+        vocabulary = match_vocabularies(source.directory, tokenizer, wanted)
+    return build_plan(source, target, layouts, method, recipe.seed, scores, vocabulary, dtype)
+
+
+def _scores(
+    recipe: SubcloneRecipe,
+    method: Method,
+    source: Source,
+    layout: Layout,
+    progress: Progress | None,
+) -> Scores | None:
+    from weightgen.subcloning.importance import activations, magnitude
+    from weightgen.subcloning.scores import load_scores, save_scores
+
+    if recipe.scores:
+        scores = load_scores(Path(recipe.scores), layout)
+    elif recipe.calibrate and (method.choose == "importance" or method.depth == "influence"):
+        from weightgen.models.loading import load_model
+        from weightgen.subcloning.calibration import BATCH, batches
+
+        model = load_model(source)
+        statistic = method.importance if method.importance != "magnitude" else "activation"
+        total = -(-recipe.calibrate_samples // BATCH)
+        data = batches(source, Path(recipe.calibrate), recipe.calibrate_samples)
+        report = (lambda done: progress(min(done, total), total)) if progress else None
+        scores = activations(model, layout, data, statistic, report)
+        if method.importance == "magnitude" and method.choose == "importance":
+            scores = Scores(magnitude(source, layout).axes, scores.blocks, scores.flops)
+    elif method.choose == "importance":
+        scores = magnitude(source, layout)
+    else:
+        return None
+    if recipe.save_scores:
+        save_scores(scores, Path(recipe.save_scores))
+    return scores

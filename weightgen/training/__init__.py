@@ -1,0 +1,1 @@
+"""How anything is trained: one loop, its settings, its data order, its workers and its end."""
