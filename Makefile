@@ -17,10 +17,11 @@ test: .venv/installed        ## run the tests
 
 check: test lint             ## tests, lint and types
 
-lint: .venv/installed        ## ruff and mypy
+lint: .venv/installed        ## ruff, mypy, and the contracts of the house
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
 clean:
 	rm -rf .venv demo-output

@@ -26,7 +26,7 @@ def make_vit(path: Path) -> None:
     import timm
     import torch
 
-    from weightgen.models.tensorfile import TensorWriter
+    from weightgen.models.tensorwriter import TensorWriter
 
     with torch.device("meta"):
         shapes = {n: tuple(t.shape) for n, t in timm.create_model("vit_large_patch16_224").state_dict().items()}
@@ -42,7 +42,7 @@ def make_llama(directory: Path) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from weightgen.models.tensorfile import TensorWriter
+    from weightgen.models.tensorwriter import TensorWriter
 
     directory.mkdir(parents=True)
     config = LlamaConfig(**LLAMA, dtype="bfloat16", architectures=["LlamaForCausalLM"])

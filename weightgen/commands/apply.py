@@ -22,8 +22,6 @@ def apply(start: Path, image: Path, /, *, out: Path, json: Json = False, quiet: 
     out
         File to write; its suffix says the format.
     """
-    import torch
-
     from weightgen.diffusion.applying import edited, open_translator
     from weightgen.publishing.images import save_image
     from weightgen.reading.images import open_image
@@ -31,7 +29,7 @@ def apply(start: Path, image: Path, /, *, out: Path, json: Json = False, quiet: 
     if not image.is_file():
         raise UsageError(f"{printable(str(image))}: no such file")
     check_file(out, image)
-    translator = open_translator(start).to("cuda" if torch.cuda.is_available() else "cpu")
+    translator = open_translator(start)
     made = edited(translator, open_image(image))
     save_image(made, out)
     height, width = made.shape[:2]

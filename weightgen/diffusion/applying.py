@@ -21,7 +21,10 @@ PIXELS = 1 << 20  # of a strip: its activations take about 100 bytes a pixel and
 
 
 def open_translator(directory: Path) -> Translator:
-    """Read a start for images; raises UsageError where it is none, InputError where it is broken."""
+    """Read a start for images, onto a GPU where there is one.
+
+    Raises UsageError where it is no such start, InputError where it is broken.
+    """
     shown = printable(str(directory))
     if not (directory / CONFIG).is_file():
         raise UsageError(f"{shown}: no start for images here ({CONFIG} is missing). Make one: weightgen generate")
@@ -31,7 +34,7 @@ def open_translator(directory: Path) -> Translator:
             f"{shown}: expected the format weightgen-translator, found {printable(str(found), 40)}.\n"
             "Only networks that turn images into images can be applied: weightgen generate makes them."
         )
-    return load_translator(directory)
+    return load_translator(directory).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def edited(translator: Translator, image: Any) -> np.ndarray:

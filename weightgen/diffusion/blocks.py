@@ -171,38 +171,6 @@ class Layout:
         return leading
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Mean and standard deviation of the values of each layer, over the training networks alone; (layers,) each."""
-
-    mean: Tensor
-    std: Tensor
-
-    @classmethod
-    def of(cls, layout: Layout, blocks: Tensor) -> Statistics:
-        """Return those of blocks (networks, blocks, size). A layer whose values are all equal gets deviation 1."""
-        means, stds = [], []
-        for i in range(len(layout.layers)):
-            mine = layout.layer_of_block == i
-            values = blocks[:, mine][:, layout.mask[mine]].double()
-            means.append(values.mean())
-            stds.append(values.std(correction=0))
-        std = torch.stack(stds)
-        return cls(torch.stack(means).float(), torch.where(std > 0, std, 1.0).float())
-
-    def normalise(self, layout: Layout, blocks: Tensor) -> Tensor:
-        """Return blocks (..., blocks, size) of mean 0 and deviation 1 in each layer; padding is zero."""
-        layer = layout.layer_of_block
-        mean, std = self.mean[layer, None].to(blocks.device), self.std[layer, None].to(blocks.device)
-        return (blocks - mean) / std * layout.mask.to(blocks.device)
-
-    def denormalise(self, layout: Layout, blocks: Tensor) -> Tensor:
-        """Return the inverse of `normalise`; padding is zero."""
-        layer = layout.layer_of_block
-        mean, std = self.mean[layer, None].to(blocks.device), self.std[layer, None].to(blocks.device)
-        return (blocks * std + mean) * layout.mask.to(blocks.device)
-
-
 def _natural(name: str) -> list[tuple[int, int | str]]:
     """Sort `net.10` after `net.2`: the order of blocks is that of depth, and a file's own order decides nothing."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)  # with the name itself: 2 and 02 are different names

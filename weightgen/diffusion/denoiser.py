@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from weightgen.diffusion.base import BaseNetwork
-from weightgen.diffusion.blocks import Layout, Statistics
+from weightgen.diffusion.block_statistics import Statistics
+from weightgen.diffusion.blocks import Layout
 from weightgen.diffusion.condition import Condition
 
 

@@ -10,7 +10,7 @@ import torch
 
 from weightgen.diffusion.asking import Asking
 from weightgen.diffusion.base import BaseNetwork
-from weightgen.diffusion.blocks import Statistics
+from weightgen.diffusion.block_statistics import Statistics
 from weightgen.diffusion.denoiser import Denoiser
 from weightgen.diffusion.examples import Examples
 from weightgen.diffusion.generator import Generator

@@ -177,13 +177,15 @@ class WeightGenerationPipeline(DiffusionPipeline):
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
         """Write a directory as diffusers does, safetensors only."""
         super().save_pretrained(save_directory, **{**options, "safe_serialization": True})
-        index = Path(save_directory) / "model_index.json"
-        for file in Path(save_directory).rglob("*.safetensors"):
+        directory = Path(save_directory)
+        index = directory / "model_index.json"
+        for file in directory.rglob("*.safetensors"):
             file.chmod(index.stat().st_mode)  # safetensors writes for the owner alone
-        for file in (index, *Path(save_directory).glob("*/config.json")):
-            values = json.loads(file.read_text(encoding="utf-8"))
+        for name in (index.name, *(f"{f.parent.name}/{f.name}" for f in directory.glob("*/config.json"))):
+            values = json.loads((directory / name).read_text(encoding="utf-8"))
             if values.pop("_name_or_path", None) is not None:  # where it was loaded from is nobody else's business
-                file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+                text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+                (directory / name).write_text(text, encoding="utf-8")
 
     @classmethod
     def from_pretrained(cls, directory: str | Path, **options: Any) -> WeightGenerationPipeline:

@@ -10,9 +10,9 @@ from weightgen.inits.layer_roles import layer_roles, layers_in_order
 from weightgen.inits.role import Role, Roles
 from weightgen.models.architecture import Architecture
 from weightgen.models.flow import find_flow
-from weightgen.models.flow.recorder import is_norm
 from weightgen.models.layout import Layout
 from weightgen.models.libraries import adapter_of, described
+from weightgen.models.norms import is_norm
 
 __all__ = ["Role", "Roles", "roles"]
 

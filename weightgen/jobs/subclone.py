@@ -177,8 +177,8 @@ def subclone_modules(src: torch.nn.Module, dst: torch.nn.Module, recipe: Subclon
     import torch
 
     from weightgen.models.libraries import described
+    from weightgen.models.memory_weights import MemoryWeights
     from weightgen.models.source import match
-    from weightgen.models.weights import MemoryWeights
     from weightgen.subcloning.transfer import in_memory
 
     origin, target = described(src), described(dst)

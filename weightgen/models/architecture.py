@@ -17,7 +17,7 @@ from weightgen.models.reference import Reference
 if TYPE_CHECKING:
     import torch
 
-    from weightgen.models.weights import Weights
+    from weightgen.models.named_tensors import Weights
 
 
 @dataclass(frozen=True)

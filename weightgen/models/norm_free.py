@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from weightgen.errors import UsageError, printable
-from weightgen.models.flow.recorder import is_norm
+from weightgen.models.norms import is_norm
 from weightgen.reading.json_files import read_json
 
 NORM_FREE = "fixup"

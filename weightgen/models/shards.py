@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from weightgen.console import Progress
-from weightgen.models.tensorfile import TensorWriter, numpy_dtype
+from weightgen.models.tensorfile import numpy_dtype
+from weightgen.models.tensorwriter import TensorWriter
 
 SHARD_BYTES = 5_000_000_000  # what transformers and the hub shard at
 

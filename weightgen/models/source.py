@@ -10,8 +10,9 @@ from typing import Any
 from weightgen.errors import InputError, printable
 from weightgen.models.architecture import Architecture
 from weightgen.models.libraries import build
+from weightgen.models.named_tensors import Weights
 from weightgen.models.reference import Reference, unreachable
-from weightgen.models.weights import Weights, open_weights
+from weightgen.models.weights import open_weights
 
 
 @dataclass(frozen=True)

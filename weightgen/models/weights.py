@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weightgen.errors import InputError, UsageError, printable
-from weightgen.models.header import ML_DTYPES_NAMES, NUMPY_NAMES
-from weightgen.models.packed import refuse_packed
+from weightgen.errors import UsageError, printable
+from weightgen.models.memory_weights import MemoryWeights
+from weightgen.models.named_tensors import Weights, broken, present
 from weightgen.models.pickles import load_pickle
-from weightgen.models.tensorfile import CHUNK, Entry, TensorFile, checked_rows, numpy_dtype, row_pieces
+from weightgen.models.tensorfile import CHUNK, Entry, TensorFile, numpy_dtype, row_pieces
 from weightgen.publishing.checkpoint import recover
 from weightgen.reading.files import read_small
 from weightgen.reading.json_files import strict_json
@@ -29,33 +28,6 @@ DIRECTORY_FILES = (
     "pytorch_model.bin.index.json",
 )
 PICKLES = (".bin", ".pt", ".pth")
-WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
-CODES = {name: code for code, name in (NUMPY_NAMES | ML_DTYPES_NAMES).items()}
-
-
-class Weights(abc.ABC):
-    """Named tensors whose values are moved as unsigned integers; `entries` tells type and shape."""
-
-    entries: Mapping[str, Entry]
-    files: list[Path]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @abc.abstractmethod
-    def read(self, name: str) -> np.ndarray:
-        """Return a whole tensor, as a new array."""
-
-    @abc.abstractmethod
-    def iter_rows(self, name: str, rows: np.ndarray | None = None, chunk_bytes: int = CHUNK) -> Iterator[np.ndarray]:
-        """Yield the given rows (all by default) in consecutive new pieces of about `chunk_bytes`."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Let go of files and memory."""
 
 
 class ShardedWeights(Weights):
@@ -72,10 +44,10 @@ class ShardedWeights(Weights):
             for name in entries if names is None else names:
                 if name not in entries:
                     self.close()
-                    raise _broken(source, f"tensor '{printable(name)}' is not in its shard {printable(path.name)}.")
+                    raise broken(source, f"tensor '{printable(name)}' is not in its shard {printable(path.name)}.")
                 found[name], homes[name] = entries[name], path
         self.close()
-        self.entries, self._stored = _present(found, source)
+        self.entries, self._stored = present(found, source)
         self._homes = homes
 
     def _file(self, path: Path) -> TensorFile:
@@ -88,7 +60,7 @@ class ShardedWeights(Weights):
         stored = self._stored[name]
         file = self._file(self._homes[stored])
         if file.entries.get(stored) != self.entries[name]:
-            raise _broken(file.path, f"tensor '{printable(stored)}' moved: the file was replaced while in use.")
+            raise broken(file.path, f"tensor '{printable(stored)}' moved: the file was replaced while in use.")
         return file, stored
 
     def read(self, name: str) -> np.ndarray:
@@ -107,34 +79,6 @@ class ShardedWeights(Weights):
         if self._open is not None:
             self._open.close()
             self._open = None
-
-
-class MemoryWeights(Weights):
-    """Tensors that are already in memory (or mapped into it)."""
-
-    def __init__(self, tensors: Mapping[str, torch.Tensor | np.ndarray], files: list[Path] | None = None) -> None:
-        self.files = files or []
-        source = self.files[0] if self.files else Path("(memory)")
-        found = {name: _memory_entry(name, tensor, source) for name, tensor in tensors.items()}
-        self.entries, self._stored = _present(found, source)
-        self._tensors = dict(tensors)
-
-    def read(self, name: str) -> np.ndarray:
-        return _as_integers(self._tensors[self._stored[name]]).copy()
-
-    def iter_rows(self, name: str, rows: np.ndarray | None = None, chunk_bytes: int = CHUNK) -> Iterator[np.ndarray]:
-        array = _as_integers(self._tensors[self._stored[name]])
-        if array.ndim == 0 and rows is None:
-            yield array.copy()
-            return
-        for part in row_pieces(self.entries[name], rows, chunk_bytes):
-            if isinstance(part, range):
-                yield array[part.start : part.stop].copy()
-            else:
-                yield array[checked_rows(part, self.entries[name], name)]
-
-    def close(self) -> None:
-        self._tensors = {}
 
 
 def open_weights(path: Path, allow_pickle: bool = False) -> Weights:
@@ -167,17 +111,13 @@ def count_nonfinite(piece: np.ndarray, dtype_code: str) -> int:
     return int(piece.size - np.count_nonzero(np.isfinite(piece.view(dtype))))
 
 
-def _broken(path: Path, what: str) -> InputError:
-    return InputError(f"{printable(str(path))}: {what}")
-
-
 def _in_directory(directory: Path) -> Path:
     for name in DIRECTORY_FILES:
         if (directory / name).exists() or (directory / name).is_symlink():
             return directory / name
     others = sorted(p.name for p in directory.glob("*.safetensors"))[:3]
     hint = f" Name one of: {', '.join(map(printable, others))}." if others else " Check the path."
-    raise _broken(directory, f"no weights: expected one of {', '.join(DIRECTORY_FILES)}.{hint}")
+    raise broken(directory, f"no weights: expected one of {', '.join(DIRECTORY_FILES)}.{hint}")
 
 
 def _open_index(path: Path, allow_pickle: bool) -> Weights:
@@ -189,7 +129,7 @@ def _open_index(path: Path, allow_pickle: bool) -> Weights:
     if all(shard.suffix in PICKLES for shard in shards):
         wanted = {name for names in shards.values() for name in names}
         return _open_pickles(list(shards), path, wanted, allow_pickle)
-    raise _broken(path, "the shards must all be .safetensors or all be pickles.")
+    raise broken(path, "the shards must all be .safetensors or all be pickles.")
 
 
 def _read_index(path: Path) -> dict[Path, list[str]]:
@@ -197,14 +137,14 @@ def _read_index(path: Path) -> dict[Path, list[str]]:
     try:
         index = strict_json(raw)
     except ValueError as error:
-        raise _broken(path, f"not valid JSON ({error}). Download the file again.") from None
+        raise broken(path, f"not valid JSON ({error}). Download the file again.") from None
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
-        raise _broken(path, "expected a 'weight_map' of tensor names to file names.")
+        raise broken(path, "expected a 'weight_map' of tensor names to file names.")
     shards: dict[Path, list[str]] = {}
     for name, shard in weight_map.items():
         if not isinstance(shard, str) or not _is_plain(shard):
-            raise _broken(path, f"shard '{printable(str(shard))}' is not a plain file name. The index is unsafe.")
+            raise broken(path, f"shard '{printable(str(shard))}' is not a plain file name. The index is unsafe.")
         shards.setdefault(path.parent / shard, []).append(name)
     return shards
 
@@ -216,21 +156,21 @@ def _is_plain(name: str) -> bool:
 
 def _check_shard(index: Path, shard: Path) -> None:
     if not shard.exists():
-        raise _broken(
+        raise broken(
             index, f"shard {printable(shard.name)} is missing. Download it into {printable(str(index.parent))}."
         )
     home, target = index.parent.resolve(), shard.resolve()
     # The hub's cache is the one known layout whose files are links: snapshots/REVISION/x -> ../../blobs/HASH.
     blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
     if not target.is_relative_to(home) and target.parent != blobs:
-        raise _broken(
+        raise broken(
             index, f"shard {printable(shard.name)} is a link to a file outside its directory. Replace it by the file."
         )
 
 
 def _open_pickles(paths: list[Path], source: Path, wanted: set[str] | None, allow_pickle: bool) -> MemoryWeights:
     if not allow_pickle:
-        raise _broken(
+        raise broken(
             source, "a pickle can run code when it is read. Use a .safetensors file, or --allow-pickle if you trust it."
         )
     tensors: dict[str, torch.Tensor] = {}
@@ -238,36 +178,5 @@ def _open_pickles(paths: list[Path], source: Path, wanted: set[str] | None, allo
         tensors |= load_pickle(path)
     missing = sorted((wanted or set()) - set(tensors))
     if missing:
-        raise _broken(source, f"tensor '{printable(missing[0])}' is in none of the shards.")
+        raise broken(source, f"tensor '{printable(missing[0])}' is in none of the shards.")
     return MemoryWeights({k: v for k, v in tensors.items() if wanted is None or k in wanted}, paths)
-
-
-def _memory_entry(name: str, tensor: torch.Tensor | np.ndarray, source: Path) -> Entry:
-    code = CODES.get(getattr(tensor.dtype, "name", str(tensor.dtype).removeprefix("torch.")))
-    layout = str(getattr(tensor, "layout", "torch.strided"))
-    if code is None or layout != "torch.strided" or str(getattr(tensor, "device", "cpu")) == "meta":
-        raise _broken(source, f"tensor '{printable(name)}': {tensor.dtype} ({layout}) cannot be read as plain values.")
-    return Entry(code, tuple(tensor.shape), 0, tensor.nbytes)
-
-
-def _as_integers(tensor: torch.Tensor | np.ndarray) -> np.ndarray:
-    """Return the bytes of a tensor as unsigned integers, sharing its memory when it is on the CPU."""
-    if isinstance(tensor, np.ndarray):
-        array = tensor.astype(tensor.dtype.newbyteorder("<")) if tensor.dtype.byteorder == ">" else tensor
-        return array.view(f"<u{array.itemsize}")
-    import torch
-
-    signed = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    plain = tensor.detach().cpu().resolve_conj().resolve_neg().view(signed)
-    return plain.numpy().view(f"<u{tensor.element_size()}")
-
-
-def _present(found: Mapping[str, Entry], source: Path) -> tuple[dict[str, Entry], dict[str, str]]:
-    """Strip wrapper prefixes shared by all names; return the entries and the stored name of each."""
-    if not found:
-        raise _broken(source, "holds no tensors.")
-    refuse_packed(found, source)
-    cut = 0
-    while prefix := next((w for w in WRAPPERS if all(n.startswith(w, cut) for n in found)), ""):
-        cut += len(prefix)
-    return {n[cut:]: e for n, e in found.items()}, {n[cut:]: n for n in found}

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-import torch
-
 from weightgen.version import __version__
 
 
@@ -21,5 +19,7 @@ def versions(library: str, beside: Sequence[str] = ("accelerate", "datasets")) -
 
 def environment() -> dict[str, Any]:
     """Return what a reader needs to know of the machine."""
+    import torch
+
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine() + " CPU"
     return {"device": device, "cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}

@@ -14,7 +14,8 @@ from weightgen.recipe.subcloning import SubcloneRecipe
 from weightgen.subcloning.by_shape import plan_by_shape
 from weightgen.subcloning.methods import Method
 from weightgen.subcloning.plan import Plan
-from weightgen.subcloning.planner import Scores, build_plan
+from weightgen.subcloning.planner import build_plan
+from weightgen.subcloning.scores import Scores
 from weightgen.subcloning.vocabulary import match_vocabularies
 
 DTYPES = {"keep": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}

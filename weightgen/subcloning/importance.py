@@ -16,7 +16,7 @@ from weightgen.models.axes import Axis, Dim, Kind
 from weightgen.models.layout import Layout, TensorAxes
 from weightgen.models.source import Source
 from weightgen.models.tensorfile import numpy_dtype
-from weightgen.subcloning.planner import Scores
+from weightgen.subcloning.scores import Scores
 
 if TYPE_CHECKING:
     import torch

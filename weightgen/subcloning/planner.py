@@ -17,19 +17,9 @@ from weightgen.models.source import Source
 from weightgen.subcloning.depth import choose_blocks
 from weightgen.subcloning.methods import Method
 from weightgen.subcloning.plan import Plan, TensorPlan
+from weightgen.subcloning.rescaling import RESAMPLED, common_dtype, fan_in_scale
+from weightgen.subcloning.scores import Scores
 from weightgen.subcloning.select import Chooser, make_chooser, ranked, select_axis
-
-RESAMPLED = (Kind.GRID, Kind.PATCH, Kind.CHANNELS, Kind.WINDOW)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Importance of the source's indices, and influence of its blocks, both by axis."""
-
-    axes: Mapping[Axis, np.ndarray] = field(default_factory=dict)
-    blocks: Mapping[Axis, np.ndarray] = field(default_factory=dict)
-    flops: int = 0
-    """What measuring them took, in floating point operations of the model."""
 
 
 @dataclass
@@ -200,7 +190,7 @@ def _plan_tensor(
         if not _agree(axes.dims, found, decisions):
             note = "the source lays this tensor out differently"
     if origin is None or note:
-        return TensorPlan(axes.name, shape, dtype or _common_dtype(source), "initialised", note=note)
+        return TensorPlan(axes.name, shape, dtype or common_dtype(source), "initialised", note=note)
     stored = source.stored[from_layout.tensors[origin].name]
     entry = source.weights.entries[stored]
     # A trailing dimension of size 1 may be there on one side only (a 1x1 convolution against a linear layer).
@@ -210,7 +200,7 @@ def _plan_tensor(
     if method.heads == "flat":
         dims = tuple(_flatten(d, source_shape[i], shape[i], chooser, decisions) for i, d in enumerate(dims))
     resample = tuple(dict.fromkeys(a.kind.value for a in used if a in decisions.resampled))
-    scale = _scale(axes, source_shape, shape) if method.scale == "fan-in" else 1.0
+    scale = fan_in_scale(axes, source_shape, shape) if method.scale == "fan-in" else 1.0
     selections = decisions.selections
     whole = all(selections[a].identity for d in dims for term in d for a in term)
     action = "resampled" if resample else "copied" if whole else "selected"
@@ -231,21 +221,6 @@ def _agree(target: Sequence[Dim], source: Sequence[Dim], decisions: _Decisions) 
         return listed
 
     return axes(target, decisions.source_axis) == axes(source, {})
-
-
-def _common_dtype(source: Source) -> str:
-    codes = [source.weights.entries[n].dtype for n in source.stored.values()]
-    floating = [c for c in codes if c.startswith(("F", "BF"))]
-    return max(set(floating), key=floating.count) if floating else "F32"
-
-
-def _scale(axes: TensorAxes, source: tuple[int, ...], target: tuple[int, ...]) -> float:
-    """Return sqrt(source fan-in / target fan-in) over the axes that are cut (Samragh et al., 2023)."""
-    ratio = 1.0
-    for i in axes.inputs:
-        if not any(a.kind in RESAMPLED for term in axes.dims[i] for a in term):
-            ratio *= source[i] / target[i]
-    return float(ratio**0.5)
 
 
 def _flatten(dim: Dim, source: int, target: int, chooser: Chooser, decisions: _Decisions) -> Dim:

@@ -1,7 +1,9 @@
-"""Scores on disk: importance measured once serves any number of target sizes."""
+"""Scores of a source's indices and blocks; on disk, importance measured once serves any number of target sizes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,19 @@ import numpy as np
 from weightgen.errors import UsageError, printable
 from weightgen.models.axes import Axis
 from weightgen.models.layout import Layout
-from weightgen.models.tensorfile import TensorWriter, numpy_dtype
+from weightgen.models.tensorfile import numpy_dtype
+from weightgen.models.tensorwriter import TensorWriter
 from weightgen.models.weights import open_weights
-from weightgen.subcloning.planner import Scores
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Importance of the source's indices, and influence of its blocks, both by axis."""
+
+    axes: Mapping[Axis, np.ndarray] = field(default_factory=dict)
+    blocks: Mapping[Axis, np.ndarray] = field(default_factory=dict)
+    flops: int = 0
+    """What measuring them took, in floating point operations of the model."""
 
 
 def save_scores(scores: Scores, path: Path) -> None:

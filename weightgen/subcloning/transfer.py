@@ -12,9 +12,10 @@ import numpy as np
 
 from weightgen.console import Progress
 from weightgen.models.axes import Kind
+from weightgen.models.named_tensors import Weights
 from weightgen.models.shards import SHARD_BYTES, write_shards
 from weightgen.models.tensorfile import numpy_dtype
-from weightgen.models.weights import Weights, count_nonfinite
+from weightgen.models.weights import count_nonfinite
 from weightgen.subcloning.plan import Plan, TensorPlan
 from weightgen.subcloning.resample import RESAMPLERS
 

@@ -27,11 +27,11 @@ def picture(results: Sequence[Results]) -> bytes:
     grid = figure.add_gridspec(len(results), 1, height_ratios=heights)
     for index, race in enumerate(results):
         _panel(figure.add_subplot(grid[index]), race)
-    file = io.BytesIO()
+    scratch = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks
-        figure.savefig(file, format="png")
-    return file.getvalue()
+        figure.savefig(scratch, format="png")
+    return scratch.getvalue()
 
 
 def _panel(axes: Axes, race: Results) -> None:

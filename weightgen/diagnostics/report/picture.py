@@ -30,11 +30,11 @@ def picture(diagnosis: Diagnosis) -> bytes | None:
     legend = figure.legend([*drawn.values()], [*drawn], loc="outside upper left", ncols=3, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a dollar sign in a name is no formula
-    file = io.BytesIO()
+    scratch = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks
-        figure.savefig(file, format="png")
-    return file.getvalue()
+        figure.savefig(scratch, format="png")
+    return scratch.getvalue()
 
 
 def _draw(axes: Axes, panel: Panel) -> dict[str, Line2D]:

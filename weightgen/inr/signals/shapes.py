@@ -135,6 +135,6 @@ class Shapes(Kind):
         vertices, faces, _, _ = cubes(grid, 0.0, gradient_direction="descent" if self.distances else "ascent")
         return trimesh.Trimesh(axis[0] + vertices * (axis[1] - axis[0]), faces, process=True)
 
-    def save(self, rendered: Any, path: Path, shape: Sequence[int]) -> None:
+    def save(self, rendered: Any, scratch: Path, shape: Sequence[int]) -> None:
         """Write the mesh as its suffix says."""
-        rendered.export(path, file_type=path.suffix[1:].lower())
+        rendered.export(scratch, file_type=scratch.suffix[1:].lower())

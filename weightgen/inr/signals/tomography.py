@@ -130,7 +130,7 @@ class Tomography(Kind):
         side = size or max(shape)
         return GRID.drawn(evaluate, (side, side)).clip(0, 1)
 
-    def save(self, rendered: np.ndarray, path: Path, shape: Sequence[int]) -> None:
+    def save(self, rendered: np.ndarray, scratch: Path, shape: Sequence[int]) -> None:
         from PIL import Image
 
-        Image.fromarray(np.rint(rendered[..., 0] * 255).astype(np.uint8)).save(path)
+        Image.fromarray(np.rint(rendered[..., 0] * 255).astype(np.uint8)).save(scratch)

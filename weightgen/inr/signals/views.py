@@ -158,7 +158,7 @@ class Views(Kind):
             seen.append(self.predict(evaluate, {n: v.unsqueeze(0) for n, v in look.items()})[0])
         return np.asarray(torch.cat(seen).clamp(0, 1).view(height, width, 3).float().cpu())
 
-    def save(self, rendered: np.ndarray, path: Path, shape: Sequence[int]) -> None:
+    def save(self, rendered: np.ndarray, scratch: Path, shape: Sequence[int]) -> None:
         from PIL import Image
 
-        Image.fromarray(np.rint(rendered * 255).astype(np.uint8)).save(path)
+        Image.fromarray(np.rint(rendered * 255).astype(np.uint8)).save(scratch)

@@ -9,6 +9,7 @@ from torch import nn
 
 from weightgen.models.flow.activation import FUNCTIONS, Activation, is_activation
 from weightgen.models.flow.graph import Flow, Op, Step
+from weightgen.models.norms import is_norm
 
 # By the names of torch's functions and methods, without the underscores around them.
 FORWARD = ("linear", "conv1d", "conv2d", "conv3d")
@@ -132,12 +133,3 @@ class Recorder:
 def is_single(module: nn.Module) -> bool:
     """Tell whether `Recorder.module` takes a module as a single step."""
     return isinstance(module, nn.MultiheadAttention) or is_norm(module) or is_activation(module)
-
-
-def is_norm(module: nn.Module) -> bool:
-    """Tell whether a module normalises what passes it: one of torch's, or one that is called so and has no layers."""
-    known = nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm | nn.LocalResponseNorm
-    if isinstance(module, known):
-        return True
-    layers = nn.Linear | nn.Embedding | nn.modules.conv._ConvNd
-    return "norm" in type(module).__name__.lower() and not any(isinstance(m, layers) for m in module.modules())

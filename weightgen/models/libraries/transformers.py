@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,9 @@ from weightgen.models.building import REFUSALS, on_meta
 from weightgen.models.families import TRANSFORMERS
 from weightgen.models.libraries.transformers_config import apply_arguments, keep_layers, refused, transformers_config
 from weightgen.models.libraries.transformers_presets import PRESETS
+from weightgen.models.memory_weights import MemoryWeights
+from weightgen.models.named_tensors import Weights
 from weightgen.models.reference import Reference, on_the_hub
-from weightgen.models.weights import MemoryWeights, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -188,46 +188,15 @@ class Transformers(Adapter):
 
     def meta_inputs(self, model: torch.nn.Module) -> dict[str, Any]:
         """Return what the signature of forward asks for."""
-        import torch
+        from weightgen.models.libraries.transformers_inputs import meta_inputs
 
-        config: Any = model.config
-        taken = inspect.signature(model.forward).parameters
-        if not hasattr(model, "main_input_name") or config is None:
-            return {}
-        found: dict[str, torch.Tensor] = {}
-        with torch.device("meta"):
-            for name in ("input_ids", "decoder_input_ids"):
-                if name in taken:
-                    found[name] = torch.zeros(2, 5, dtype=torch.long)
-            if "attention_mask" in taken and taken["attention_mask"].default is inspect.Parameter.empty:
-                found["attention_mask"] = torch.ones(2, 5, dtype=torch.long)
-            if "pixel_values" in taken:
-                vision = getattr(config, "vision_config", config)
-                size = vision.image_size
-                height, width = (size, size) if isinstance(size, int) else size
-                found["pixel_values"] = torch.zeros(2, getattr(vision, "num_channels", 3), height, width)
-            if "input_features" in taken:
-                found["input_features"] = torch.zeros(2, config.num_mel_bins, 2 * config.max_source_positions)
-        return found
+        return meta_inputs(model)
 
     def real_inputs(self, architecture: Architecture) -> list[dict[str, Any]]:
         """Return images, small ones first, or token ids; nothing for other inputs."""
-        import torch
+        from weightgen.models.libraries.transformers_inputs import real_inputs
 
-        generator = torch.Generator().manual_seed(0)
-        config, key = architecture.config, self.entrance(architecture.model)
-        if key == "pixel_values":
-            size = getattr(config, "image_size", 224)
-            pair = (size, size) if isinstance(size, int) else tuple(size)
-            sizes = [*((n, n) for n in (64,) if n < pair[0]), pair]
-            channels = getattr(config, "num_channels", 3)
-            return [{key: torch.randn(2, channels, *size, generator=generator)} for size in sizes]
-        if key != "input_ids":
-            return []
-        vocabulary = config.get_text_config().vocab_size
-        ids = torch.randint(min(10, vocabulary - 1), vocabulary, (2, 9), generator=generator)
-        decoder = {"decoder_input_ids": ids[:, :7]} if getattr(config, "is_encoder_decoder", False) else {}
-        return [{key: ids, **decoder}]
+        return real_inputs(architecture.config, self.entrance(architecture.model))
 
     def predicts(self, architecture: Architecture, outputs: torch.Tensor) -> bool:
         """Tell whether the class has a head, and these are its logits."""
