@@ -88,13 +88,13 @@ def has_table(architecture: Any) -> bool:
     """Tell whether there is a table for an architecture."""
     from weightgen.models.families import find_family
 
-    return find_family(architecture.library, architecture.kind) is not None
+    return find_family(architecture.adapter.families, architecture.kind) is not None
 
 
 def _shapes_only(shapes: Any) -> Any:
     import torch
 
-    from weightgen.models.weights import MemoryWeights
+    from weightgen.models.memory_weights import MemoryWeights
 
     # Zeros of one element seen as whole tensors: shapes and dtypes without memory.
     return MemoryWeights({n: torch.zeros(()).expand(s) for n, s in shapes.items()})
@@ -112,7 +112,7 @@ def work(job: Job) -> Outcome:
     """Plan one pair within its time."""
     from weightgen.models.libraries import build
     from weightgen.models.libraries.transformers import Transformers
-    from weightgen.models.names import Reference
+    from weightgen.models.reference import Reference
 
     library, kind, large, small, derive, timeout = job
     logging.disable(logging.WARNING)

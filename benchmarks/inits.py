@@ -25,7 +25,7 @@ import weightgen
 from weightgen.console import Console
 from weightgen.diagnostics import MEASURES
 from weightgen.inits import INITIALISERS
-from weightgen.jobs.diagnose import diagnose
+from weightgen.jobs.diagnose import measured
 from weightgen.recipe import CompareRecipe, DiagnoseRecipe, TrainRecipe, make_recipe
 from weightgen.tasks.images import IDX, read_idx
 
@@ -145,7 +145,7 @@ def measure(name: str, network: Network, folder: Path, starts: list[str]) -> dic
         if start.partition("=")[0] in found:
             continue
         recipe = make_recipe(DiagnoseRecipe, MEASURED | model | {"start": [start], "measure": list(MEASURES)})
-        made = diagnose(recipe).to_json()["starts"][0]
+        made = measured(recipe).to_json()["starts"][0]
         found[made["name"]] = {k: v.get("numbers", v.get("not_measured")) for k, v in made["found"].items()}
         file.write_text(json.dumps(found), encoding="utf-8")
     return found

@@ -41,7 +41,7 @@ def measure(name: str) -> Measured:
     """Measure one architecture."""
     from weightgen.errors import WeightgenError
     from weightgen.models.libraries import build
-    from weightgen.models.names import Reference
+    from weightgen.models.reference import Reference
 
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
