@@ -96,7 +96,7 @@ compare --task sentences --data inputs/text.txt --start made/minilm-halved --sta
  --steps 2 --batch-size 4 --length 8 {RACE} --out made/race-sentences
 compare --task masked --data inputs/text.txt --start random --start orthogonal --model inputs/bert \
  --steps 2 --batch-size 4 --length 8 {RACE} --out made/race-masked
-compare --task fit --data inputs/photos --start checkpoints/photos-deep --start random --start mean \
+compare --task fit --data inputs/photos --start made/photos-deep --start random --start mean \
  --lr-trials 2 --seeds 2 --steps 3 --threads 1 --workers 1 --out made/race-fields --json
 report made/race-images made/race-distilled --out made/report
 fit checkpoints/photos-deep inputs/photos/a.png --steps 2 --threads 1 --render made/a.png \

@@ -23,7 +23,7 @@ from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Recommended, Start, load_start
 from weightgen.publishing.checkpoint import publish
 from weightgen.publishing.manifest import read_manifest
-from weightgen.publishing.work_directory import hold
+from weightgen.publishing.work_directory import work_directory
 from weightgen.reading.json_files import read_json
 from weightgen.recipe import CompareRecipe, MetalearnRecipe, read_recipe
 from weightgen.starts.start import refuse_same_names
@@ -147,7 +147,10 @@ def carry_out_fits(recipe: CompareRecipe, job: FieldJob, out: Path, step_done: C
         return target
     seed = recipe.seed + (TUNING if job.seed is None else job.seed)
     start = make_start(entry, setup.model, setup.tune, seed)
-    with hold(target.with_name(target.name + ".training"), patience=PATIENCE), publish(target, force=True) as staged:
+    with (
+        work_directory(target.with_name(target.name + ".training"), patience=PATIENCE),
+        publish(target, force=True) as staged,
+    ):
         if job.seed is None:
             found = recommend(start, setup.tune, setup.budgets, recipe.lr_trials, seed)
             told = {str(b): r.model_dump() for b, r in found.items()}

@@ -18,7 +18,7 @@ from weightgen.errors import CheckError, InputError
 from weightgen.models.architecture import Architecture
 from weightgen.publishing.checkpoint import publish
 from weightgen.publishing.manifest import check
-from weightgen.publishing.work_directory import hold
+from weightgen.publishing.work_directory import remove_work, work_directory
 from weightgen.reading.json_files import read_json
 from weightgen.recipe import CompareRecipe
 from weightgen.starts.agreement import architecture_of
@@ -134,7 +134,7 @@ def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[i
     scores: dict[str, np.ndarray] = {}
     drawn = work / PICTURES
     draw = artist(task, drawn, shown if job.seed == 0 else (), is_main_process())
-    with hold(work, patience=PATIENCE):
+    with work_directory(work, patience=PATIENCE):
         try:
             states = work / "states"
             trained = train(
@@ -156,7 +156,7 @@ def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[i
                 if drawn.is_dir():
                     shutil.copytree(drawn, staged.path / PICTURES)
                 staged.manifest.update(stage="compare", recipe_hash=recipe.hash)
-            shutil.rmtree(work, ignore_errors=True)
+            remove_work(work)
     wait_for_everyone()  # the others read what the main process published
     return target
 

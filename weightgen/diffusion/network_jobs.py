@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,7 +23,7 @@ from weightgen.errors import CheckError, InputError
 from weightgen.models.translator import Translator, TranslatorConfig
 from weightgen.publishing.checkpoint import publish
 from weightgen.publishing.manifest import check
-from weightgen.publishing.work_directory import hold
+from weightgen.publishing.work_directory import remove_work, work_directory
 from weightgen.recipe import CollectRecipe
 from weightgen.training.accelerator import is_main_process, wait_for_everyone
 from weightgen.training.loop import train
@@ -137,7 +136,7 @@ def _train(
 ) -> tuple[Stack, float]:
     """Train, going on from what an earlier call left beside `target`; return the networks, and seconds in steps."""
     task = CollectTask(examples, recipe.crop, recipe.clip)
-    with hold(_working(target), patience=PATIENCE):
+    with work_directory(_working(target), patience=PATIENCE):
         states = _working(target) / "states"
         progress = lambda done, total, words="": step_done(done)  # noqa: E731
         trained = train(stack, task, settings, states, progress=progress, tracker=recipe.tracker)
@@ -157,7 +156,7 @@ def _publish(target: Path, tensors: Mapping[str, Tensor], found: Mapping[str, ob
             (staged.path / TENSORS).write_bytes(save(plain))
             (staged.path / FOUND).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
             staged.manifest.update(stage="collect")
-        shutil.rmtree(_working(target), ignore_errors=True)
+        remove_work(_working(target))
     wait_for_everyone()  # the others read what the main process published
 
 

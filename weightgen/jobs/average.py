@@ -13,10 +13,10 @@ from weightgen.console import SILENT, Reporter, human_bytes
 from weightgen.errors import UsageError, printable
 from weightgen.inits.averaged_card import averaged_card
 from weightgen.jobs.made import Made
+from weightgen.models.names import local_directory
 from weightgen.models.shards import nbytes
-from weightgen.publishing.checkpoint import check_target
 from weightgen.publishing.provenance import Hashing, check_sizes, recorded_cost
-from weightgen.publishing.publication import publication
+from weightgen.publishing.publication import check_out, publication
 from weightgen.publishing.sidecars import copy_sidecars
 from weightgen.recipe import AverageRecipe
 from weightgen.starts.agreement import architecture_of
@@ -47,7 +47,7 @@ def average(recipe: AverageRecipe, out: Path, *, force: bool = False, reporter: 
     for other architectures, with the first tensor or axis that differs, InputError for incomplete checkpoints and
     values that are not finite.
     """
-    check_target(out.resolve(), force)
+    check_out(out, force, [local_directory(text) for text in recipe.checkpoints])
     if len(recipe.checkpoints) < 2:
         raise UsageError(f"an average needs at least two checkpoints, found {len(recipe.checkpoints)}")
     started = time.monotonic()

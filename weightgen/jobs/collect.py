@@ -16,9 +16,9 @@ from weightgen.diffusion.weights_dataset import write_weights
 from weightgen.diffusion.weights_table import Network
 from weightgen.errors import UsageError, printable
 from weightgen.jobs.made import Made
-from weightgen.publishing.checkpoint import check_target
+from weightgen.models.names import local_path
 from weightgen.publishing.files import write_file
-from weightgen.publishing.publication import publication
+from weightgen.publishing.publication import check_out, publication
 from weightgen.recipe import CollectRecipe, read_recipe
 from weightgen.training.accelerator import is_main_process
 from weightgen.training.settings import differences
@@ -48,7 +48,8 @@ def collect(recipe: CollectRecipe, out: Path, *, force: bool = False, reporter: 
     Raises UsageError (options that do not fit together, trainings of another recipe), InputError (broken files, a
     killed worker, a full disk), CheckError (no network is finite), Interrupted.
     """
-    check_target(out.resolve(), force)
+    named = (recipe.from_checkpoints, recipe.concepts, recipe.photos)
+    check_out(out, force, [], [local_path(text) for text in named])
     recipe = recipe.model_copy(update={"out": None, "threads": recipe.threads or 1})
     if recipe.from_checkpoints is not None:
         if recipe.concepts is not None or recipe.photos is not None:

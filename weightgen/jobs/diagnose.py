@@ -21,6 +21,8 @@ from weightgen.errors import InputError, UsageError, did_you_mean, printable
 from weightgen.jobs.made import Made
 from weightgen.jobs.probing import prober_of
 from weightgen.models.architecture import Architecture
+from weightgen.models.names import local_directory
+from weightgen.publishing.destination import refuse_overlap
 from weightgen.publishing.versions import environment, versions
 from weightgen.recipe.diagnosis import DiagnoseRecipe
 from weightgen.starts.agreement import architecture_of
@@ -33,7 +35,9 @@ def diagnose(
 ) -> Made[Diagnosis]:
     """Measure starts before any training, and write the report where one is wanted."""
     if out is not None:
-        check_directory(out, force)  # before the work, not after it
+        # before the work, not after it
+        refuse_overlap(out, [local_directory(parse_start(text).directory) for text in recipe.start])
+        check_directory(out, force)
     with reporter.progress("measuring") as progress:
         diagnosis = measured(recipe, progress)
     text = diagnosis_text(diagnosis)

@@ -18,10 +18,10 @@ from weightgen.inr.fits import Fits
 from weightgen.inr.fitting import Adaptation
 from weightgen.inr.start import Start, load_start
 from weightgen.jobs.made import Made
-from weightgen.publishing.checkpoint import check_target
+from weightgen.models.names import local_path
 from weightgen.publishing.destination import check_file, check_place, refuse_same
 from weightgen.publishing.files import write_file
-from weightgen.publishing.publication import publication
+from weightgen.publishing.publication import check_out, publication
 from weightgen.recipe import FitRecipe
 from weightgen.training.threads import use_threads
 
@@ -49,9 +49,7 @@ def fit(recipe: FitRecipe, out: Path | None, *, force: bool = False, reporter: R
     if not recipe.start or not recipe.data:
         raise UsageError("fit what? weightgen fit START SIGNAL")
     if out is not None:
-        if out.resolve() == Path(recipe.start).expanduser().resolve():
-            raise UsageError(f"--out {printable(str(out))}: is the start itself. Choose another directory.")
-        check_target(out.resolve(), force)
+        check_out(out, force, [local_path(recipe.start)], [local_path(recipe.data)])
     use_threads(recipe.threads)
     start = load_start(Path(recipe.start).expanduser())
     start = with_conventions(start, {**start.kind.own(recipe.data), **recipe.signal_args})

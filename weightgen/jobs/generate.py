@@ -21,8 +21,8 @@ from weightgen.diffusion.text import load_encoder
 from weightgen.diffusion.understanding import Understood, understand
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.jobs.made import Made
-from weightgen.publishing.checkpoint import check_target
-from weightgen.publishing.publication import publication
+from weightgen.models.names import local_path
+from weightgen.publishing.publication import check_out, publication
 from weightgen.recipe.generating import GenerateRecipe
 from weightgen.training.threads import use_threads
 
@@ -49,7 +49,7 @@ def generate(recipe: GenerateRecipe, out: Path, *, force: bool = False, reporter
     Raises UsageError for a prompt that is empty, too long or of impossible strengths, and for options that do not go
     together; InputError for a generator that is broken, and for pairs that do not fit each other.
     """
-    check_target(out.resolve(), force)
+    check_out(out, force, [local_path(recipe.generator), local_path(recipe.encoder)], [local_path(recipe.pairs)])
     if not recipe.generator:
         raise UsageError("generate with what? Add --generator DIR")
     if recipe.samples > 1 and recipe.pairs is None:

@@ -20,9 +20,8 @@ from weightgen.models.architecture import Architecture
 from weightgen.models.libraries import LIBRARIES
 from weightgen.models.loading import initialised, save_model
 from weightgen.models.masks import Mask, save_mask
-from weightgen.models.names import resolve
-from weightgen.publishing.checkpoint import check_target
-from weightgen.publishing.publication import publication
+from weightgen.models.names import local_directory, resolve
+from weightgen.publishing.publication import check_out, publication
 from weightgen.publishing.sidecars import copy_sidecars
 from weightgen.recipe import InitRecipe
 
@@ -53,7 +52,7 @@ class Initialised:
 
 def init(recipe: InitRecipe, out: Path, *, force: bool = False, reporter: Reporter = SILENT) -> Made[Initialised]:
     """Write a model's starting weights down in closed form, and publish weights, plan and mask."""
-    check_target(out, force)
+    check_out(out, force, [local_directory(recipe.model)])
     prepared = prepare_init(recipe)
     reporter.note(init_text(prepared.plan) + "\n")
     made = initialise(prepared, out, force=force)

@@ -20,8 +20,8 @@ from weightgen.inr.signals.division import names_digest
 from weightgen.inr.signals.kind import Signal
 from weightgen.inr.start import Start, save_start
 from weightgen.jobs.made import Made
-from weightgen.publishing.checkpoint import check_target
-from weightgen.publishing.publication import publication
+from weightgen.models.names import local_path
+from weightgen.publishing.publication import check_out, publication
 from weightgen.publishing.retention import newest_complete
 from weightgen.reading.json_files import read_json
 from weightgen.recipe import MetalearnRecipe
@@ -56,7 +56,7 @@ def metalearn(recipe: MetalearnRecipe, out: Path, *, force: bool = False, report
 
     Raises CheckError where learning diverged; what had been learned by the last good state is published all the same.
     """
-    check_target(out.resolve(), force)
+    check_out(out, force, [], [local_path(recipe.data)])
     use_threads(recipe.threads)
     kind = kind_of(recipe)
     signals = load_signals(recipe, kind)

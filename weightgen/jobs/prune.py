@@ -11,15 +11,16 @@ from weightgen.console import SILENT, Reporter
 from weightgen.errors import UsageError
 from weightgen.jobs.made import Made
 from weightgen.jobs.probing import prober_of
+from weightgen.models.finite import nonfinite_text, nonfinite_values
 from weightgen.models.loading import save_model
 from weightgen.models.masks import Mask, save_mask
+from weightgen.models.names import local_directory, local_path
 from weightgen.pruning.card import pruned_card
 from weightgen.pruning.freezing import first_tensors
 from weightgen.pruning.from_recipe import GRAPHS, find_mask
 from weightgen.pruning.sampled import rescaled
-from weightgen.publishing.checkpoint import check_target
 from weightgen.publishing.provenance import recorded_cost
-from weightgen.publishing.publication import publication
+from weightgen.publishing.publication import check_out, publication
 from weightgen.publishing.sidecars import copy_sidecars
 from weightgen.recipe import PruneRecipe
 from weightgen.starts.agreement import architecture_of
@@ -47,8 +48,9 @@ def prune(recipe: PruneRecipe, out: Path, *, force: bool = False, reporter: Repo
     Raises UsageError for options that do not go together, scores that cannot be found for the model, and densities
     that cannot be reached; InputError for scores from a file that does not fit.
     """
-    check_target(out.resolve(), force)
     _check(recipe)
+    made_from = [local_directory(parse_start(recipe.start).directory), local_directory(recipe.model)]
+    check_out(out, force, made_from, [local_path(recipe.data), local_path(recipe.scores)])
     use_threads(recipe.threads)
     start = parse_start(recipe.start)
     architecture = architecture_of([start], recipe.model, recipe.model_args)
@@ -64,6 +66,9 @@ def prune(recipe: PruneRecipe, out: Path, *, force: bool = False, reporter: Repo
         drawn = {n: parameters[n].detach() for n in found.chances}
         model.load_state_dict(rescaled(drawn, mask, found.chances), strict=False)
     mask.apply_(model)
+    nonfinite = nonfinite_values(model.state_dict().items())
+    if nonfinite:
+        reporter.warn(nonfinite_text(nonfinite, "the start"))
     with publication(out, recipe, architecture.library, force=force) as published:
         save_model(model, architecture, published.path)
         save_mask(mask, published.path)
@@ -76,7 +81,7 @@ def prune(recipe: PruneRecipe, out: Path, *, force: bool = False, reporter: Repo
             "dropped_branches": found.dropped,
             "frozen": sorted(mask.frozen),
             "source_cost": recorded_cost(source),
-        }
+        } | ({"nonfinite": nonfinite} if nonfinite else {})
     load = architecture.adapter.load_text(architecture, str(out))
     return _told(Pruned(out, mask, found.dropped, _trained(model, mask), load), reporter)
 

@@ -12,12 +12,12 @@ from weightgen.console import SILENT, Progress, Reporter, human_bytes
 from weightgen.errors import UsageError
 from weightgen.jobs.made import Made
 from weightgen.models.architecture import Architecture
+from weightgen.models.finite import nonfinite_text
 from weightgen.models.libraries import LIBRARIES
-from weightgen.models.names import resolve
+from weightgen.models.names import local_directory, local_path, resolve
 from weightgen.models.source import Source, open_source
-from weightgen.publishing.checkpoint import check_target
 from weightgen.publishing.provenance import Hashing, check_sizes, recorded_cost
-from weightgen.publishing.publication import publication
+from weightgen.publishing.publication import check_out, publication
 from weightgen.publishing.sidecars import copy_sidecars
 from weightgen.recipe import SubcloneRecipe
 from weightgen.subcloning.card import subcloned_card
@@ -54,7 +54,12 @@ class Published:
 
 def subclone(recipe: SubcloneRecipe, out: Path, *, force: bool = False, reporter: Reporter = SILENT) -> Made[Published]:
     """Cut a small model's starting weights out of a larger pretrained one, and publish them."""
-    check_target(out, force)
+    check_out(
+        out,
+        force,
+        [*map(local_directory, (recipe.src, recipe.dst)), *map(local_path, (recipe.src_weights, recipe.dst_tokenizer))],
+        [local_path(recipe.calibrate), local_path(recipe.scores)],
+    )
     started = time.monotonic()
     prepared = _prepared(recipe, reporter)
     source, target, plan = prepared.source, prepared.target, prepared.plan
@@ -63,11 +68,7 @@ def subclone(recipe: SubcloneRecipe, out: Path, *, force: bool = False, reporter
     with reporter.progress("transferring") as progress:
         published = carry_out(prepared, out, force, progress)
     if published.nonfinite:
-        worst = next(iter(published.nonfinite))
-        reporter.warn(
-            f"{sum(published.nonfinite.values())} NaN or infinite values came from the source "
-            f"({len(published.nonfinite)} tensors, first {worst})"
-        )
+        reporter.warn(nonfinite_text(published.nonfinite))
     seconds, load = time.monotonic() - started, target.adapter.load_text(target, str(out))
     data = {"directory": str(out), "bytes": published.bytes, "load": load} | summary
     data |= {"nonfinite": dict(published.nonfinite), "seconds": round(seconds, 2)}

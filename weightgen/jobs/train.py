@@ -11,8 +11,8 @@ from weightgen.console import SILENT, Reporter
 from weightgen.jobs.made import Made
 from weightgen.models.loading import save_model
 from weightgen.models.masks import held, save_mask
-from weightgen.publishing.checkpoint import check_target
-from weightgen.publishing.publication import publication
+from weightgen.models.names import local_directory, local_path
+from weightgen.publishing.publication import check_out, publication
 from weightgen.publishing.sidecars import copy_sidecars
 from weightgen.recipe import TrainRecipe
 from weightgen.starts.agreement import architecture_of
@@ -43,9 +43,10 @@ class TrainedModel:
 
 def train(recipe: TrainRecipe, out: Path, *, force: bool = False, reporter: Reporter = SILENT) -> Made[TrainedModel]:
     """Train a model and publish it. States lie in `OUT.training` until then, and are found there on a second call."""
-    check_target(out.resolve(), force)
-    use_threads(recipe.threads)
     start = parse_start(recipe.start)
+    made_from = [local_directory(text) for text in (start.directory, recipe.model, recipe.teacher)]
+    check_out(out, force, made_from, [local_path(recipe.data)])
+    use_threads(recipe.threads)
     architecture = architecture_of([start], recipe.model, recipe.model_args)
     directory = data_directory(recipe, start)
     task = make_task(recipe, architecture, directory)

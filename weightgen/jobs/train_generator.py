@@ -16,8 +16,8 @@ from weightgen.diffusion.phrases import PhraseBook
 from weightgen.diffusion.pipeline import WeightGenerationPipeline
 from weightgen.diffusion.text import MINILM, load_encoder
 from weightgen.jobs.made import Made
-from weightgen.publishing.checkpoint import check_target
-from weightgen.publishing.publication import publication
+from weightgen.models.names import local_path
+from weightgen.publishing.publication import check_out, publication
 from weightgen.recipe import TrainGeneratorRecipe
 from weightgen.training.accelerator import is_main_process
 from weightgen.training.loop import train
@@ -48,7 +48,7 @@ def train_generator(
 
     Raises UsageError, InputError (a broken dataset), CheckError where the loss is not finite, Interrupted.
     """
-    check_target(out.resolve(), force)
+    check_out(out, force, [local_path(recipe.data), local_path(recipe.encoder)])
     use_threads(recipe.threads)
     networks = open_networks(Path(recipe.data).expanduser(), recipe.limit)
     encoder = load_encoder(recipe.encoder or MINILM)

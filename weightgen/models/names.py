@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from weightgen.errors import InputError, UsageError, did_you_mean, printable
+from weightgen.errors import InputError, UsageError, WeightgenError, did_you_mean, printable
 from weightgen.models.libraries import LIBRARIES
 from weightgen.models.reference import Reference
 from weightgen.reading.files import in_package
@@ -73,6 +73,20 @@ def resolve(text: str) -> Reference:
     if explicit:
         raise InputError(f"{printable(text)}: no such directory")
     return preset(spelled(text)) if spelled(text) in PRESETS else _reject(text)
+
+
+def local_directory(text: str | None) -> Path | None:
+    """Return the directory that a name stands for, None where it stands for something else, or for nothing."""
+    try:
+        return resolve(text).directory if text else None
+    except WeightgenError:  # who uses the name says what is wrong with it
+        return None
+
+
+def local_path(text: str | None) -> Path | None:
+    """Return the file or folder that a user named, None where there is none of that name."""
+    path = Path(text).expanduser() if text else None
+    return path if path is not None and path.exists() else None
 
 
 def _directory(text: str, path: Path) -> Reference:

@@ -28,7 +28,7 @@ from weightgen.publishing.leftovers import (
     siblings,
     try_lock,
 )
-from weightgen.publishing.manifest import check, read_manifest, sync_directory, write_manifest
+from weightgen.publishing.manifest import check, is_ours, read_manifest, strangers, sync_directory, write_manifest
 
 
 @dataclass
@@ -118,7 +118,10 @@ def recover(directory: Path) -> None:
 
 
 def check_target(target: Path, force: bool) -> None:
-    """Raise UsageError when `publish` would refuse the target; a command asks before it starts to work."""
+    """Raise UsageError when `publish` would refuse the target; a command asks before it starts to work.
+
+    `force` replaces what weightgen published, with nothing else in it, and empty directories.
+    """
     if not os.path.lexists(target):
         check_place(target)
         return
@@ -127,13 +130,22 @@ def check_target(target: Path, force: bool) -> None:
         raise UsageError(f"{shown}: already exists. Choose another directory, or replace it with --force.")
     if target.is_dir() and not any(target.iterdir()):
         return
+    advice = "Choose another directory, or remove this one yourself."
     try:
-        read_manifest(target)
+        manifest = read_manifest(target)
     except InputError as error:
         raise UsageError(
-            f"{shown}: is not a weightgen checkpoint, and --force replaces nothing else.\n"
-            "Choose another directory, or remove this one yourself."
+            f"{shown}: is not a weightgen checkpoint, and --force replaces nothing else.\n{advice}"
         ) from error
+    if not is_ours(manifest):
+        raise UsageError(f"{shown}: its manifest is not weightgen's, and --force replaces nothing else.\n{advice}")
+    others = strangers(target, manifest)
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise UsageError(
+            f"{shown}: holds '{printable(others[0])}'{more}, which weightgen did not put there, and --force replaces "
+            "nothing else.\nMove it away, or choose another directory."
+        )
 
 
 def _place(staging: Path, target: Path, force: bool) -> None:

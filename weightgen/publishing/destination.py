@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from weightgen.errors import UsageError, printable
@@ -18,6 +19,29 @@ def check_place(path: Path) -> None:
     else:
         return
     raise UsageError(f"{printable(str(path))}: cannot be created ({reason}). Choose another place.")
+
+
+def refuse_overlap(out: Path, made_from: Sequence[Path | None], data: Sequence[Path | None] = ()) -> None:
+    """Raise UsageError where a directory to write is what it would be made from, lies in it, or holds it.
+
+    By what files are, not by what their paths say. `data` may hold what is written, since the current directory often
+    is the data, but may not be it, nor lie in it. What is None or not there is passed over.
+    """
+    above = [p for p in (out.resolve(), *out.resolve().parents) if p.exists()]
+    target = out.resolve()
+    for source in (p for p in made_from if p is not None and p.exists()):
+        if any(place.samefile(source) for place in above):
+            same = out.exists() and out.samefile(source)
+            reason = (
+                "is what it would be made from" if same else f"lies in {printable(str(source))}, which it is made from"
+            )
+            raise UsageError(f"{printable(str(out))}: {reason}. Choose another directory.")
+    for source in (p for p in (*made_from, *data) if p is not None and p.exists()):
+        if target.exists() and any(p.samefile(target) for p in (source.resolve(), *source.resolve().parents)):
+            raise UsageError(
+                f"{printable(str(out))}: is or holds {printable(str(source))}, which it would be made from. "
+                "Choose another directory."
+            )
 
 
 def check_file(path: Path, made_from: Path) -> None:

@@ -17,7 +17,8 @@ REPLACED = "replaced"
 
 def sibling(target: Path, kind: str) -> Path:
     """Return a new name beside a target, which tells its kind and owner."""
-    return target.parent / f".{target.name}.{kind}-{os.getpid()}-{secrets.token_hex(4)}"
+    owner = ".".join(filter(None, [str(os.getpid()), _begun(os.getpid())]))
+    return target.parent / f".{target.name}.{kind}-{owner}-{secrets.token_hex(4)}"
 
 
 def siblings(target: Path, kind: str) -> list[Path]:
@@ -54,12 +55,26 @@ def try_lock(descriptor: int) -> bool:
 
 
 def owner_is_alive(path: Path) -> bool:
-    """Whether the process that gave a name still runs, as far as its number tells."""
-    number = path.name.rsplit("-", 2)[-2]
+    """Whether the process that gave a name still runs, as far as its number and the moment of its birth tell.
+
+    In a container small numbers come again: a process of that number which was born at another moment is another one.
+    """
+    number, _, born = path.name.rsplit("-", 2)[-2].partition(".")
     try:
         os.kill(int(number), 0)
     except ProcessLookupError:
         return False
-    except (ValueError, OverflowError, PermissionError):  # not a name that we give, or another user's process
+    except (ValueError, OverflowError):  # not a name that we give
         return True
-    return True
+    except PermissionError:  # another user's process
+        pass
+    return not born or _begun(int(number)) in (None, born)
+
+
+def _begun(process: int) -> str | None:
+    """Return when a process began, in ticks since the machine did; None where the system does not tell."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return told.rpartition(")")[2].split()[19]  # field 22 of proc(5); names of programs may hold blanks

@@ -96,6 +96,23 @@ def find_problems(directory: Path) -> list[str]:
     return problems + [f"added: {printable(name)}" for name in added]
 
 
+def is_ours(manifest: Mapping[str, Any]) -> bool:
+    """Whether weightgen wrote a manifest; other programs have files of that name."""
+    return str(manifest.get("created_by", "")).startswith("weightgen ")
+
+
+def strangers(directory: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Return what lies in a directory beside what its manifest lists, what git and the hub keep there included."""
+    known = {NAME, *manifest["files"]}
+    folders = {name.rsplit("/", depth)[0] for name in known for depth in range(1, name.count("/") + 1)}
+    found = [name for name in sorted(os.listdir(directory)) if name in FOREIGN]
+    for place, inside, _ in os.walk(directory):
+        below = Path(place).relative_to(directory)
+        inside[:] = [f for f in inside if (below / f).as_posix() not in FOREIGN]
+        found += [name for name in ((below / f).as_posix() for f in inside) if name not in folders | set(known)]
+    return found + sorted(set(_files_below(directory)) - known - set(found))
+
+
 def check(directory: Path) -> dict[str, Any]:
     """Return the manifest when every file is as published; raises CheckError or InputError."""
     problems = find_problems(directory)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weightgen.errors import InputError, printable
-from weightgen.publishing.manifest import NAME, read_manifest
+from weightgen.publishing.manifest import NAME, is_ours, read_manifest
 from weightgen.reading.json_files import read_json
 
 
@@ -57,17 +57,13 @@ def recorded_cost(directory: Path | None) -> dict[str, Any]:
     if directory is None or not (directory / NAME).is_file():
         return {}
     manifest = read_json(directory / NAME)
-    return dict(manifest.get("cost", {})) if _is_ours(manifest) else {}
-
-
-def _is_ours(manifest: dict[str, Any]) -> bool:
-    return str(manifest.get("created_by", "")).startswith("weightgen ")
+    return dict(manifest.get("cost", {})) if is_ours(manifest) else {}
 
 
 def _recorded(file: Path) -> dict[str, Any] | None:
     """Return what the manifest in the file's directory says of it; None where weightgen wrote no manifest there."""
     manifest = file.parent / NAME
-    if not manifest.is_file() or not _is_ours(read_json(manifest)):
+    if not manifest.is_file() or not is_ours(read_json(manifest)):
         return None
     record: dict[str, Any] | None = read_manifest(file.parent)["files"].get(file.name)
     if record is None:

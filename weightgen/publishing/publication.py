@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from weightgen.publishing.card import Card
-from weightgen.publishing.checkpoint import publish
+from weightgen.publishing.checkpoint import check_target, publish
+from weightgen.publishing.destination import refuse_overlap
 from weightgen.publishing.versions import versions
 from weightgen.recipe.base import Recipe
 
@@ -41,6 +42,15 @@ class Publication:
     """What else the manifest says."""
     bytes: int = 0
     """Of all files but the manifest, once they are written."""
+
+
+def check_out(out: Path, force: bool, made_from: Sequence[Path | None], data: Sequence[Path | None] = ()) -> None:
+    """Raise UsageError where a job could not publish, or would replace what it works with: before it starts to work.
+
+    `made_from`: checkpoints and the like that the job reads; `data`: files and folders that it learns from.
+    """
+    refuse_overlap(out, made_from, data)
+    check_target(out.resolve(), force)
 
 
 @contextmanager

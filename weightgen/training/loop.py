@@ -97,10 +97,12 @@ class _Loop(SavedRun):
                 due = stop or self.step - saved_at >= settings.save_every
                 if self.states is not None and (due if self.step < settings.steps else keep_end):
                     self._check_finite()
+                    self._check_weights()
                     self.save()
                     saved_at = self.step
                 if stop and self.step < settings.steps:
                     raise Interrupted(f"stopped at step {self.step} of {settings.steps}")
+        self._check_weights()
         self._end_trackers()
         model = self.averaged.module if self.averaged is not None else self.accelerator.unwrap_model(self.model)
         return Trained(model, self._curve(), self.seconds, self.losses)
@@ -137,6 +139,14 @@ class _Loop(SavedRun):
         if not bool(torch.isfinite(self.accelerator.reduce(self.loss_sum, "sum"))):
             self._end_trackers()
             raise Diverged(self.step, self.settings.learning_rate, self.last_saved, self._curve())
+
+    def _check_weights(self) -> None:
+        """Look at the weights themselves: the last update comes after the last loss."""
+        held = [t for t in (*self.model.parameters(), *self.model.buffers()) if t.is_floating_point()]
+        bad = sum((~t.detach().isfinite()).sum() for t in held)
+        if float(self.accelerator.reduce(torch.as_tensor(bad, device=self.accelerator.device), "sum")):
+            self._end_trackers()
+            raise Diverged(self.step, self.settings.learning_rate, self.last_saved, self._curve(), "the weights were")
 
     def _mark(self, progress: Progress, at_mark: Callable[[int, torch.nn.Module], None]) -> None:
         """Score the validation set where a mark is due."""

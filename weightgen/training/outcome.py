@@ -26,11 +26,13 @@ class Trained:
 
 
 class Diverged(CheckError):
-    """The loss is no longer finite (exit 1)."""
+    """The loss, or a weight, is no longer finite (exit 1)."""
 
-    def __init__(self, step: int, rate: float, kept: Path | None, curve: np.ndarray) -> None:
+    def __init__(
+        self, step: int, rate: float, kept: Path | None, curve: np.ndarray, what: str = "the loss was"
+    ) -> None:
         where = f" The last good state is {kept}." if kept else ""
         super().__init__(
-            f"the loss was not finite at step {step} (learning rate {rate:g}).{where}\nTry a lower --lr, or --clip."
+            f"{what} not finite at step {step} (learning rate {rate:g}).{where}\nTry a lower --lr, or --clip."
         )
         self.step, self.curve = step, curve

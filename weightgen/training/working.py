@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from weightgen.publishing.work_directory import hold
+from weightgen.publishing.work_directory import remove_work, work_directory
 from weightgen.training.accelerator import end, is_main_process
 from weightgen.training.interruption import Interrupted
 
@@ -16,10 +15,11 @@ from weightgen.training.interruption import Interrupted
 def working_beside(out: Path, suffix: str = "training", kept: str = "") -> Iterator[Path]:
     """Hold `OUT.training` while the block runs, and remove it when the block ends well: the last thing a job does.
 
-    Who interrupts the block is told where its work is saved, and what else is `kept`.
+    Who interrupts the block is told where its work is saved, and what else is `kept`. Raises UsageError
+    where that directory is not ours.
     """
     work = out.with_name(f"{out.name}.{suffix}")
-    with hold(work):
+    with work_directory(work):
         try:
             yield work
         except Interrupted as stop:
@@ -27,5 +27,5 @@ def working_beside(out: Path, suffix: str = "training", kept: str = "") -> Itera
                 raise
             raise Interrupted(f"{stop}, and saved in {work}.\nThe same command goes on from there{kept}.") from stop
         if is_main_process():
-            shutil.rmtree(work, ignore_errors=True)
+            remove_work(work)
     end()

@@ -9,14 +9,14 @@ from weightgen.compare.evidence import section
 from weightgen.compare.report.page import GENERATOR, page
 from weightgen.compare.report.picture import picture
 from weightgen.compare.schema import Results
-from weightgen.publishing.files import write_file
+from weightgen.publishing.files import write_files
 
 PAGE, MARKDOWN, PICTURE = "report.html", "report.md", "curves.png"
 FILES = (PAGE, MARKDOWN, PICTURE)
 
 
 def write_report(results: Sequence[Results], directory: Path) -> None:
-    """Write report.html, report.md and curves.png, a section per race; each file replaces an old one whole.
+    """Write report.html, report.md and curves.png, a section per race; all of them replace old ones, or none.
 
     Raises ValueError without any race, OSError where the directory cannot be written.
     """
@@ -28,9 +28,7 @@ def write_report(results: Sequence[Results], directory: Path) -> None:
         MARKDOWN: f"![Curves of all starts]({PICTURE})\n\n{markdown}".encode(),
         PICTURE: picture(results),
     }
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, content in made.items():
-        write_file(directory / name, content)
+    write_files(directory, made)
 
 
 def is_report(directory: Path) -> bool:

@@ -9,7 +9,7 @@ from weightgen.diagnostics.diagnosis import Diagnosis
 from weightgen.diagnostics.report.page import page
 from weightgen.diagnostics.report.picture import picture
 from weightgen.errors import UsageError, printable
-from weightgen.publishing.files import write_file
+from weightgen.publishing.files import write_files
 
 PAGE, DATA, PICTURE, RECIPE = "report.html", "diagnosis.json", "curves.png", "recipe.yaml"
 FILES = (PAGE, DATA, PICTURE, RECIPE)
@@ -31,17 +31,15 @@ def check_directory(directory: Path, force: bool) -> None:
 
 
 def write_report(diagnosis: Diagnosis, directory: Path) -> None:
-    """Write diagnosis.json, report.html, curves.png where there are curves, and recipe.yaml, each file whole."""
+    """Write diagnosis.json, report.html, curves.png where there are curves, and recipe.yaml: all of them, or none."""
     made = {
         DATA: (json.dumps(diagnosis.to_json(), indent=1, allow_nan=False) + "\n").encode(),
         RECIPE: diagnosis.recipe.encode(),
         PAGE: page(diagnosis).encode(),
     }
     drawn = picture(diagnosis)
-    directory.mkdir(parents=True, exist_ok=True)
     if drawn is not None:
         made[PICTURE] = drawn
-    else:
+    write_files(directory, made)
+    if drawn is None:
         (directory / PICTURE).unlink(missing_ok=True)  # of an earlier diagnosis
-    for name, content in made.items():
-        write_file(directory / name, content)
