@@ -6,20 +6,13 @@ with the smallest mean of 1 - cos(input, output) (Minitron), `spread` keeps even
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from weightgen.errors import UsageError
 from weightgen.models.axes import Axis
 from weightgen.models.selection import Indices
-
-RULES: dict[str, str] = {
-    "first": "the first blocks of every stage",
-    "spread": "evenly spaced, both ends included",
-    "ends": "the first half and the last half; the middle is removed",
-    "influence": "those that change their input most (needs --calibrate)",
-}
 
 
 def first(source: int, target: int) -> Indices:
@@ -43,6 +36,21 @@ def ends(source: int, target: int) -> Indices:
 def influence(scores: np.ndarray, target: int) -> Indices:
     """Keep the blocks of highest influence, in order."""
     return np.sort(np.argsort(-scores, kind="stable")[:target])
+
+
+def _by_influence(source: int, target: int, scores: np.ndarray | None) -> Indices:
+    if scores is None:
+        raise UsageError("'--depth influence' needs --calibrate; without data: first|spread|ends")
+    return influence(scores, target)
+
+
+RULES: dict[str, Callable[[int, int, np.ndarray | None], Indices]] = {
+    "first": lambda source, target, scores: first(source, target),
+    "spread": lambda source, target, scores: spread(source, target),
+    "ends": lambda source, target, scores: ends(source, target),
+    "influence": _by_influence,
+}
+"""From the blocks of source and target, and the influence of the source's where it is known, (source,)."""
 
 
 def choose_blocks(
@@ -76,15 +84,13 @@ def choose_blocks(
         summed = None if scores is None else scores.reshape(-1, period).sum(axis=1)
         periods = choose_blocks(axis, source // period, target // period, rule, summed, pinned)
         return (periods[:, None] * period + np.arange(period)).reshape(-1)
-    elif rule == "influence":
-        if scores is None:
-            raise UsageError(f"depth {axis}: '--depth influence' needs --calibrate; without data: first|spread|ends")
-        scores = scores.copy()
-        if pinned:
-            scores[0] = np.inf
-        return influence(scores, target)
     else:
-        kept = {"first": first, "spread": spread, "ends": ends}[rule](source, target)
+        if pinned and scores is not None:
+            scores = np.concatenate([[np.inf], scores[1:]])
+        try:
+            kept = RULES[rule](source, target, scores)
+        except UsageError as error:
+            raise UsageError(f"depth {axis}: {error}") from error
     if pinned and kept[0] != 0:
         raise UsageError(f"depth {axis}: block 0 changes the width or resolution and must be kept")
     return kept

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -56,17 +57,34 @@ def rotary(source: int, target: int, interleaved: bool, axis: Axis) -> Indices:
     return np.concatenate([pairs, pairs + source // 2])
 
 
-def _random(source: int, target: int, axis: Axis, seed: int) -> Indices:
-    # One draw per axis: a stable hash of its name, so that tensors sharing the axis agree in any order of calls.
-    rng = np.random.default_rng([seed, zlib.crc32(str(axis).encode())])
-    return np.sort(rng.choice(source, target, replace=False)).astype(np.int64)
+@dataclass(frozen=True)
+class Cut:
+    """What a choice is asked: which indices of an axis of `source` entries a smaller one of `target` keeps."""
+
+    axis: Axis
+    source: int
+    target: int
+    seed: int
+    scores: np.ndarray | None = None
+    """Importance of the source's entries, (source,), where it is known."""
 
 
-CHOICES: dict[str, str] = {
-    "uniform": "evenly spread (weight selection)",
-    "consecutive": "the first ones",
-    "random": "a random set per axis, drawn from --seed",
-    "importance": "the highest scores",
+def random(cut: Cut) -> Indices:
+    """Keep a random set, drawn once per axis by a stable hash of its name: tensors that share the axis agree."""
+    rng = np.random.default_rng([cut.seed, zlib.crc32(str(cut.axis).encode())])
+    return np.sort(rng.choice(cut.source, cut.target, replace=False)).astype(np.int64)
+
+
+def importance(cut: Cut) -> Indices:
+    """Keep the highest scores; an axis without scores is spread evenly."""
+    return uniform(cut.source, cut.target) if cut.scores is None else ranked(cut.scores, cut.target)
+
+
+CHOICES: dict[str, Callable[[Cut], Indices]] = {
+    "uniform": lambda cut: uniform(cut.source, cut.target),
+    "consecutive": lambda cut: consecutive(cut.source, cut.target),
+    "random": random,
+    "importance": importance,
 }
 
 Chooser = Callable[[Axis, int, int], Indices]
@@ -78,11 +96,7 @@ def make_chooser(choose: str, seed: int, scores: Mapping[Axis, np.ndarray] | Non
     def chooser(axis: Axis, source: int, target: int) -> Indices:
         if source == target:
             return np.arange(source, dtype=np.int64)
-        if choose == "random":
-            return _random(source, target, axis, seed)
-        if choose == "importance" and scores is not None and axis in scores:
-            return ranked(scores[axis], target)
-        return consecutive(source, target) if choose == "consecutive" else uniform(source, target)
+        return CHOICES[choose](Cut(axis, source, target, seed, (scores or {}).get(axis)))
 
     return chooser
 
