@@ -7,14 +7,12 @@ from importlib import import_module
 
 import pytest
 
-import weightgen.recipe
 from tests.conftest import Command
 from weightgen.commands.of_jobs import command_of
 from weightgen.commands.table import COMMANDS
 from weightgen.console import SILENT
 from weightgen.errors import UsageError
 from weightgen.jobs.table import JOBS
-from weightgen.recipe import Recipe
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -40,17 +38,6 @@ def test_its_command_takes_every_field_of_its_recipe(name: str, command: Command
         option = f"--{field.replace('_', '-')}"
         assert option in told or f" {field.upper()}" in told, option
     assert JOBS[name].help.split()[0] in told
-
-
-def test_every_recipe_that_can_be_asked_for_is_in_the_table() -> None:
-    known = {job.recipe_class for job in JOBS.values()}
-    exported = [getattr(weightgen.recipe, name) for name in weightgen.recipe.__all__]
-    kinds = {k for k in exported if isinstance(k, type) and issubclass(k, Recipe) and "default" in _stage(k)}
-    assert kinds == known
-
-
-def _stage(kind: type[Recipe]) -> set[str]:
-    return {"default"} if kind.model_fields["stage"].default in JOBS else set()
 
 
 def test_only_plans_are_shown_without_being_carried_out() -> None:
