@@ -20,7 +20,7 @@ from weightgen.publishing.publication import check_out, publication
 from weightgen.publishing.sidecars import copy_sidecars
 from weightgen.recipe import AverageRecipe
 from weightgen.starts.agreement import architecture_of
-from weightgen.starts.averaging import check_axes, stored_type, write_average
+from weightgen.starts.averaging import check_axes, check_function, stored_type, write_average
 from weightgen.starts.start import Start
 
 
@@ -55,6 +55,7 @@ def average(recipe: AverageRecipe, out: Path, *, force: bool = False, reporter: 
     architecture = architecture_of(parents, None, {})
     for parent in parents:
         check_axes(parents[0], parent)
+        check_function(parents[0], parent)
         check_sizes(map(Path, parent.source.weights.files))
     tensors = [(name, stored_type(name, parents), shape) for name, shape in architecture.shapes.items()]
     needed = sum(map(nbytes, tensors))

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weightgen.console import SILENT, Progress, Reporter, human_bytes
-from weightgen.errors import UsageError
+from weightgen.errors import InputError, UsageError, printable
 from weightgen.jobs.made import Made
 from weightgen.models.architecture import Architecture
 from weightgen.models.finite import nonfinite_text
 from weightgen.models.libraries import LIBRARIES
 from weightgen.models.names import local_directory, local_path, resolve
 from weightgen.models.source import Source, open_source
+from weightgen.models.stored_names import values_of
 from weightgen.publishing.provenance import Hashing, check_sizes, recorded_cost
 from weightgen.publishing.publication import check_out, publication
 from weightgen.publishing.sidecars import copy_sidecars
@@ -110,6 +111,8 @@ def prepare(recipe: SubcloneRecipe, progress: Progress | None = None) -> Prepare
         )
     source = open_source(reference, recipe.src_args, weights, recipe.allow_pickle)
     check_sizes(map(Path, source.weights.files))
+    if source.missing and not recipe.allow_missing:
+        raise InputError(f"{_lacks(source)}.\nCheck the file, or go on all the same: --allow-missing")
     if named is None:
         target = library.resized(source.architecture, reference, recipe.dst_args)
     else:
@@ -118,10 +121,23 @@ def prepare(recipe: SubcloneRecipe, progress: Progress | None = None) -> Prepare
     if tokenizer is None and named is not None:
         tokenizer = named.directory
     made = with_filler(make_plan(recipe, method, source, target, tokenizer, progress), recipe, target)
+    if source.architecture.remarks:
+        made = replace(made, warnings=(*made.warnings, *source.architecture.remarks))
+    if source.missing:
+        made = replace(made, warnings=(*made.warnings, f"{_lacks(source)}: what the target has of them is drawn anew"))
     kept = made.kept.get("layer")
     if kept is not None:
         library.follow_depth(source.architecture, target, kept)
     return Prepared(recipe, source, target, made, tokenizer)
+
+
+def _lacks(source: Source) -> str:
+    """Say what a source lacks of its own architecture."""
+    names = list(source.missing)
+    return (
+        f"the source lacks {len(names)} of the {len(source.architecture.shapes)} tensors of {source.architecture.name} "
+        f"({values_of(source.architecture, names):,} values), first '{printable(names[0])}'"
+    )
 
 
 def filler(recipe: SubcloneRecipe, target: Architecture) -> Filler | None:

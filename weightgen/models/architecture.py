@@ -37,6 +37,8 @@ class Architecture:
     """timm keyword arguments (empty for others, whose config says all)."""
     make: Callable[[], torch.nn.Module] | None = None
     """Builds the model with values, as its own library initialises it."""
+    remarks: tuple[str, ...] = ()
+    """What of its configuration was left out."""
 
     @property
     def library(self) -> str:
@@ -140,6 +142,10 @@ class Adapter(ABC):
         shapes = {n: tuple(t.shape) for n, t in model.state_dict().items() if n not in tied}
         return Architecture(self, name, model, shapes, tied, dict(arguments or {}), make)
 
+    def function(self, architecture: Architecture) -> Mapping[str, Any]:
+        """Return what decides what a model computes beside its weights: settings by name, as plain values."""
+        return architecture.arguments
+
     # Modules in memory
 
     @abstractmethod
@@ -179,6 +185,10 @@ class Adapter(ABC):
     def renaming(self, architecture: Architecture) -> Callable[[str], tuple[str, bool]]:
         """Return what maps a stored name to (current name, whether the library converts the values on loading)."""
         return lambda name: (name, False)
+
+    def may_miss(self, architecture: Architecture, name: str) -> bool:
+        """Whether the library does not mind that a checkpoint lacks a tensor."""
+        return False
 
     def converted(self, architecture: Architecture, directory: Path | None, shown: str) -> Weights:
         """Load weights through the library, where it converts values on loading."""

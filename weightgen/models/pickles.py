@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,9 @@ def load_pickle(path: Path) -> dict[str, torch.Tensor]:
     with open(descriptor, "rb") as file:
         zipped = file.read(2) == b"PK"
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        # What timm's training script leaves beside the weights: plain values under names.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise _broken(path, "holds objects other than tensors; refused. Ask for a .safetensors file.") from error
     except Exception as error:  # torch lets through whatever a broken pickle provokes: KeyError, AttributeError, ...

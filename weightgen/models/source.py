@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from weightgen.errors import InputError, printable
 from weightgen.models.architecture import Architecture
 from weightgen.models.libraries import build
 from weightgen.models.named_tensors import Weights
 from weightgen.models.reference import Reference, unreachable
+from weightgen.models.stored_names import match_names, missing_names
 from weightgen.models.weights import open_weights
 
 
@@ -28,6 +31,8 @@ class Source:
     """Names in the file that the architecture does not have."""
     directory: Path | None
     """Where tokenizer and preprocessor files lie, if anywhere."""
+    missing: tuple[str, ...] = ()
+    """Names of the architecture that the file lacks, though its library would want them."""
 
 
 def open_source(
@@ -75,45 +80,41 @@ def match(
 ) -> Source:
     """Pair the architecture's names with the file's; raises InputError where they do not fit."""
     shown = printable(str(path))
-    stored, unused, converted = stored_names(architecture, list(weights.entries))
-    if not stored and not converted:
+    found = match_names(architecture, list(weights.entries))
+    if not found.stored and not found.converted:
         expected = next(iter(architecture.shapes))
-        found = next(iter(weights.entries), "nothing")
+        other = next(iter(weights.entries), "nothing")
         raise InputError(
-            f"{shown} does not hold {architecture.name}: expected '{expected}' and the like, found '{printable(found)}'"
+            f"{shown} does not hold {architecture.name}: expected '{expected}' and the like, found '{printable(other)}'"
         )
-    if converted:
+    if found.adapter is not None:
+        raise InputError(
+            f"{shown}: holds adapters beside the weights ('{printable(found.adapter)}').\n"
+            "Merge them first, as peft does with merge_and_unload(), and save the model again."
+        )
+    if found.converted:
         weights = architecture.adapter.converted(architecture, directory, shown)
-        stored, unused, _ = stored_names(architecture, list(weights.entries))
-    for name, file_name in stored.items():
+        found = match_names(architecture, list(weights.entries))
+    for name, file_name in found.stored.items():
         expected_shape, found_shape = architecture.shapes[name], tuple(weights.entries[file_name].shape)
         if expected_shape != found_shape:
             raise InputError(
                 f"{shown}: '{printable(file_name)}' is {list(found_shape)}, {architecture.name} expects "
                 f"{list(expected_shape)}\nIf the source was built with other settings, pass them: --src-args key=value"
             )
-    return Source(reference, architecture, weights, stored, tuple(unused), directory)
+    for one, other in found.doubled.values():
+        if not _same(weights, one, other):
+            raise InputError(
+                f"{shown}: '{printable(one)}' and '{printable(other)}' differ, and config.json ties them: the library "
+                "would not.\nSay so, where the config has the field: --src-args tie_word_embeddings=false"
+            )
+    missing = missing_names(architecture, found.stored)
+    return Source(reference, architecture, weights, found.stored, tuple(found.unused), directory, tuple(missing))
 
 
-def stored_names(architecture: Architecture, names: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
-    """Match file names to the architecture's.
-
-    Returns (architecture name -> file name, names without a place, names that the library converts on loading).
-    """
-    shapes = architecture.shapes
-    rename = architecture.adapter.renaming(architecture)
-    base = getattr(architecture.model, "base_model_prefix", "")
-    stored: dict[str, str] = {}
-    unused, converted = [], []
-    for name in names:
-        renamed, needs_conversion = (name, False) if name in shapes else rename(name)
-        candidates = [renamed, f"{base}.{renamed}", renamed.removeprefix(f"{base}."), renamed.removeprefix("model.")]
-        candidates += [renamed.removeprefix("backbone."), renamed.removeprefix("encoder.")]
-        known = next((c for c in candidates if c in shapes and c not in stored), None)
-        if needs_conversion:
-            converted.append(name)
-        elif known is None:
-            unused.append(name)
-        else:
-            stored[known] = name
-    return stored, [n for n in unused if n not in architecture.tied], converted
+def _same(weights: Weights, one: str, other: str) -> bool:
+    """Whether two tensors hold the same bytes, a piece of each in memory at a time."""
+    if weights.entries[one].shape != weights.entries[other].shape:
+        return False
+    pieces = zip(weights.iter_rows(one), weights.iter_rows(other), strict=True)
+    return all(np.array_equal(a, b) for a, b in pieces)

@@ -14,7 +14,7 @@ from weightgen.models.named_tensors import Weights, broken, present
 from weightgen.models.pickles import load_pickle
 from weightgen.models.tensorfile import CHUNK, Entry, TensorFile, numpy_dtype, row_pieces
 from weightgen.publishing.checkpoint import recover
-from weightgen.reading.files import read_small
+from weightgen.reading.files import leads_outside, read_small
 from weightgen.reading.json_files import strict_json
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ DIRECTORY_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-PICKLES = (".bin", ".pt", ".pth")
+PICKLES = (".bin", ".pt", ".pth", ".th", ".ckpt", ".tar")
+"""Suffixes; timm's own training writes .pth.tar, Lightning's .ckpt."""
 
 
 class ShardedWeights(Weights):
@@ -159,10 +160,7 @@ def _check_shard(index: Path, shard: Path) -> None:
         raise broken(
             index, f"shard {printable(shard.name)} is missing. Download it into {printable(str(index.parent))}."
         )
-    home, target = index.parent.resolve(), shard.resolve()
-    # The hub's cache is the one known layout whose files are links: snapshots/REVISION/x -> ../../blobs/HASH.
-    blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
-    if not target.is_relative_to(home) and target.parent != blobs:
+    if leads_outside(shard, index.parent):
         raise broken(
             index, f"shard {printable(shard.name)} is a link to a file outside its directory. Replace it by the file."
         )

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+from weightgen.reading.files import refuse_outside
 from weightgen.reading.json_files import read_json
 
 TOKENIZER = (
@@ -31,16 +32,21 @@ def has_tokenizer(directory: Path) -> bool:
 
 
 def copy_sidecars(source: Path | None, tokenizer: Path | None, target: Path, width: int | None) -> list[str]:
-    """Copy what is there and return the names; `width` is the target's hidden size, which pooling configs repeat."""
+    """Copy what is there and return the names; raises InputError for links that lead out.
+
+    `width` is the target's hidden size, which pooling configs repeat.
+    """
     copied = []
     for folder, names in ((tokenizer or source, TOKENIZER), (source, (*PREPROCESSOR, *SENTENCE))):
         for name in names if folder is not None else ():
             assert folder is not None
             if (folder / name).is_file():
+                refuse_outside(folder / name, folder)
                 shutil.copyfile(folder / name, target / name)
                 copied.append(name)
     if source is not None and width is not None and "modules.json" in copied:
         for config in sorted(source.glob("*_Pooling/config.json")):
+            refuse_outside(config, source)
             pooling = read_json(config)
             for key in ("word_embedding_dimension", "embedding_dimension"):
                 if key in pooling:

@@ -47,6 +47,22 @@ def in_package(rest: str, what: str = "file or directory") -> Path:
     return found
 
 
+def leads_outside(file: Path, home: Path) -> bool:
+    """Whether a file of a directory is a link to something outside of it.
+
+    The hub's cache is the one known layout whose files are links: snapshots/REVISION/x -> ../../blobs/HASH.
+    """
+    inside, target = home.resolve(), file.resolve()
+    blobs = inside.parent.parent / "blobs" if inside.parent.name == "snapshots" else inside
+    return not target.is_relative_to(inside) and target.parent != blobs
+
+
+def refuse_outside(file: Path, home: Path) -> None:
+    """Raise InputError where a file of a directory is a link that leads out of it."""
+    if leads_outside(file, home):
+        raise InputError(f"{printable(str(file))}: is a link to a file outside its directory. Replace it by the file.")
+
+
 def read_small(path: Path, limit: int) -> bytes:
     """Return the content of a file of at most `limit` bytes; raises InputError before more is read."""
     descriptor, size = open_regular(path)

@@ -1,4 +1,4 @@
-"""Overrides as users write them: `key=value,...`."""
+"""Overrides as users write them: `key=value,...`, with dots for fields of parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def parse_arguments(text: str | None) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for part in _split(text):
         key, equals, value = part.partition("=")
-        if not equals or not key.strip().isidentifier():
+        if not equals or not all(word.isidentifier() for word in key.strip().split(".")):
             raise UsageError(f"'{printable(part)}' is not key=value")
         try:
             arguments[key.strip()] = yaml.safe_load(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from cyclopts import Parameter
 from pydantic import BeforeValidator, Field
@@ -19,6 +19,8 @@ def _blocks(value: Any) -> Any:
 
 class SubcloneRecipe(Recipe):
     """Cut a small model's weights out of a larger one."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"out", "allow_missing"})
 
     stage: Annotated[Literal["subclone"], Parameter(parse=False)] = "subclone"
     src: str = Field(
@@ -64,6 +66,9 @@ class SubcloneRecipe(Recipe):
         "keep", description="Type of the weights written; the source's own by default."
     )
     seed: int = Field(0, ge=0, description="Seed of random choices and of what is initialised anew.")
+    allow_missing: Flag = Field(
+        False, description="Go on where the source lacks tensors that its architecture has: they are drawn anew."
+    )
     allow_pickle: Flag = Field(False, description="Read a pickled weights file (tensors only).")
 
     def place(self) -> Path:

@@ -50,6 +50,18 @@ def write_average(
     return factors
 
 
+def check_function(first: Start, other: Start) -> None:
+    """Raise UsageError where shapes agree and functions do not: another activation, rotation, or order of classes."""
+    expected, found = (s.source.architecture.adapter.function(s.source.architecture) for s in (first, other))
+    for key in {**expected, **found}:
+        if expected.get(key) != found.get(key):
+            was, now = (printable(repr(told.get(key)), 60) for told in (expected, found))
+            raise UsageError(
+                f"{printable(other.text)} computes something else than {printable(first.text)}:\n"
+                f"{printable(str(key))} is {now}, expected {was}. Weights of different functions have no average."
+            )
+
+
 def _stored(source: Source, name: str) -> np.ndarray:
     stored = source.stored[name]
     return source.weights.read(stored).view(numpy_dtype(source.weights.entries[stored].dtype))

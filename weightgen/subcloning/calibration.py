@@ -9,6 +9,7 @@ from typing import Any
 
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.source import Source
+from weightgen.models.tokenizer import open_tokenizer
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 BATCH = 8
@@ -55,9 +56,7 @@ def _text_batches(source: Source, file: Path, samples: int) -> Iterator[Mapping[
     source.architecture.adapter.check_texts(source.architecture, printable(str(file)))
     if source.directory is None:
         raise UsageError("calibrating on text needs the source's tokenizer: pass its directory as --src")
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(source.directory, local_files_only=True)
+    tokenizer = open_tokenizer(source.directory)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from weightgen.console import Progress
 from weightgen.models.architecture import Architecture
 from weightgen.models.layout import Layout
@@ -36,11 +38,19 @@ def make_plan(
         plan = plan_by_shape(source, target, method, recipe.seed, dtype)
         return replace(plan, warnings=(*plan.warnings, why)) if why else plan
     scores = _scores(recipe, method, source, layouts[0], progress)
-    vocabulary = None
-    wanted = getattr(getattr(target.model, "config", None), "vocab_size", None)
-    if wanted is not None and wanted != getattr(source.architecture.config, "vocab_size", None):
-        vocabulary = match_vocabularies(source.directory, tokenizer, wanted)
+    vocabulary = _vocabulary(source, target, tokenizer)
     return build_plan(source, target, layouts, method, recipe.seed, scores, vocabulary, dtype)
+
+
+def _vocabulary(source: Source, target: Architecture, tokenizer: Path | None) -> np.ndarray | None:
+    """Return the source's token of each of the target's, where they are not numbered alike."""
+    wanted = getattr(getattr(target.model, "config", None), "vocab_size", None)
+    if wanted is None:
+        return None
+    same_size = wanted == getattr(source.architecture.config, "vocab_size", None)
+    if same_size and tokenizer is None:  # the source's own goes along
+        return None
+    return match_vocabularies(source.directory, tokenizer, wanted, same_size)
 
 
 def _scores(

@@ -120,7 +120,7 @@ def _decide_axes(
             continue
         n, m = source.sizes[origin], target.sizes[axis]
         whole = Selection(axis, n, np.arange(n, dtype=np.int64))
-        if n == m:
+        if n == m and not (axis.kind is Kind.VOCAB and vocabulary is not None):
             decisions.selections[axis] = whole
         elif axis.kind in RESAMPLED:
             decisions.selections[axis] = whole

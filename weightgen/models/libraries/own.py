@@ -63,6 +63,11 @@ class Own(Adapter):
 
         return self.describe("translator", on_meta(make), {}, make)
 
+    def function(self, architecture: Architecture) -> Mapping[str, Any]:
+        """Return the configuration."""
+        found: dict[str, Any] = architecture.config.model_dump()
+        return found
+
     def made(self, module: torch.nn.Module) -> bool:
         """Whether the class is weightgen's."""
         return type(module).__module__.startswith("weightgen.")

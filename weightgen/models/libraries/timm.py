@@ -17,6 +17,9 @@ from weightgen.models.reference import Reference, on_the_hub, unreachable
 if TYPE_CHECKING:
     import torch
 
+READING = ("mean", "std", "label_names")
+"""Of a pretrained_cfg: what images are normalised by, and the order of the classes."""
+
 
 class Timm(Adapter):
     """Models of timm, and plain modules of torch; ResNets without norms too, of which timm alone does not know."""
@@ -77,6 +80,11 @@ class Timm(Adapter):
     def takes_variant(self, reference: Reference) -> bool:
         """Whether the name alone says what is built, and no directory does."""
         return reference.directory is None
+
+    def function(self, architecture: Architecture) -> Mapping[str, Any]:
+        """Return the arguments, and how images and classes are read."""
+        told = getattr(architecture.model, "pretrained_cfg", None) or {}
+        return {**architecture.arguments, **{key: told[key] for key in READING if told.get(key) is not None}}
 
     def made(self, module: torch.nn.Module) -> bool:
         """Whether the class is timm's."""

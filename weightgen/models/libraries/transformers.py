@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,14 @@ from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.architecture import Adapter, Architecture
 from weightgen.models.building import REFUSALS, on_meta
 from weightgen.models.families import TRANSFORMERS
-from weightgen.models.libraries.transformers_config import apply_arguments, keep_layers, refused, transformers_config
+from weightgen.models.libraries.transformers_config import (
+    apply_arguments,
+    keep_layers,
+    leave_out_quantization,
+    refuse_uneven,
+    refused,
+    transformers_config,
+)
 from weightgen.models.libraries.transformers_presets import PRESETS
 from weightgen.models.memory_weights import MemoryWeights
 from weightgen.models.named_tensors import Weights
@@ -20,6 +29,18 @@ from weightgen.models.reference import Reference, on_the_hub
 if TYPE_CHECKING:
     import torch
 
+ORIGIN = (
+    "architectures",
+    "dtype",
+    "name_or_path",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+)
+"""Fields of a config that do not change what the model computes."""
 HEADS = ("ForCausalLM", "ForMaskedLM", "Classification", "LMHeadModel", "ForConditionalGeneration")
 VOCABULARY = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id")
 
@@ -46,7 +67,9 @@ class Transformers(Adapter):
 
     def build(self, reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
         """Build the class that the config names, else the base model of its type."""
-        return self.from_config(transformers_config(reference, arguments))
+        config = transformers_config(reference, arguments)
+        left = leave_out_quantization(config)
+        return replace(self.from_config(config), remarks=(left,) if left else ())
 
     def resized(self, source: Architecture, reference: Reference, arguments: Mapping[str, Any]) -> Architecture:
         """Build the source's own class with other fields of its config."""
@@ -72,6 +95,7 @@ class Transformers(Adapter):
         import transformers
         from huggingface_hub.errors import StrictDataclassError
 
+        refuse_uneven(config)
         class_name = class_name or next(iter(config.architectures or []), None)
         model_class = getattr(transformers, str(class_name), None) if class_name else None
         # The name comes from a file: nothing but a model may be built by it.
@@ -100,6 +124,11 @@ class Transformers(Adapter):
             if listed and getattr(target.config, key, None) == value[: len(kept)]:
                 setattr(target.config, key, list(value))
         keep_layers(target.config, depth, kept)
+
+    def function(self, architecture: Architecture) -> Mapping[str, Any]:
+        """Return the config, without what says where it comes from and how it is run."""
+        told: dict[str, Any] = architecture.config.to_dict()
+        return {key: value for key, value in told.items() if key not in ORIGIN and not key.startswith("_")}
 
     def made(self, module: torch.nn.Module) -> bool:
         """Whether a module has what every model of transformers has."""
@@ -146,6 +175,11 @@ class Transformers(Adapter):
 
         return rename
 
+    def may_miss(self, architecture: Architecture, name: str) -> bool:
+        """Whether the class says so itself."""
+        patterns = getattr(architecture.model, "_keys_to_ignore_on_load_missing", None) or ()
+        return any(re.search(pattern, name) for pattern in patterns)
+
     def converted(self, architecture: Architecture, directory: Path | None, shown: str) -> Weights:
         """Load through from_pretrained (experts stored one by one, for instance)."""
         import transformers
@@ -155,7 +189,9 @@ class Transformers(Adapter):
                 f"{shown}: transformers converts these weights on loading: pass the whole directory as --src"
             )
         model_class = getattr(transformers, architecture.name)
-        model = model_class.from_pretrained(directory, dtype="auto", local_files_only=True, use_safetensors=True)
+        model = model_class.from_pretrained(
+            directory, dtype="auto", local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
         return MemoryWeights(dict(model.state_dict()))
 
     def load_dispatched(self, architecture: Architecture, directory: Path | None) -> torch.nn.Module | None:
@@ -167,7 +203,12 @@ class Transformers(Adapter):
         offload = tempfile.mkdtemp(prefix="weightgen-offload-")
         model_class = getattr(transformers, architecture.name)
         large: torch.nn.Module = model_class.from_pretrained(
-            directory, device_map="auto", offload_folder=offload, dtype="auto", use_safetensors=True
+            directory,
+            device_map="auto",
+            offload_folder=offload,
+            dtype="auto",
+            use_safetensors=True,
+            trust_remote_code=False,
         )
         return large.eval()
 
@@ -216,7 +257,7 @@ class Transformers(Adapter):
 
         if directory is None:
             raise UsageError("calibrating on images needs the source's preprocessor_config.json: pass its directory")
-        processor = AutoImageProcessor.from_pretrained(directory)
+        processor = AutoImageProcessor.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
 
         def transform(image: Any) -> torch.Tensor:
             return processor(images=image, return_tensors="pt")["pixel_values"][0]  # type: ignore[no-any-return]
