@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import SMALL_LLAMA, Command
-from weightgen.models.tensorfile import TensorWriter
+from weightgen.models.tensorwriter import TensorWriter
 
 WEIGHTS = "model.safetensors"
 
@@ -90,7 +90,7 @@ def test_an_unforeseen_system_error_is_one_line(command: Command, llama: Path, m
 
 KILLED = """
 import os, signal, sys
-from weightgen.models.tensorfile import TensorWriter
+from weightgen.models.tensorwriter import TensorWriter
 from weightgen.cli import main
 
 append, count = TensorWriter.append, 0

@@ -175,7 +175,7 @@ def test_what_it_says_to_type_next_works(command: Command, here: Path) -> None:
 
 def test_places_to_write_to_are_checked(command: Command, here: Path) -> None:
     before = (here / "start" / "config.json").read_bytes()
-    command("fit", "start", "pictures/p1.png", "--out", "start", "--force").refused(2, "is the start itself")
+    command("fit", "start", "pictures/p1.png", "--out", "start", "--force").refused(2, "is what it would be made from")
     assert (here / "start" / "config.json").read_bytes() == before
     os.mkfifo(here / "pipe.png")
     (here / "file").touch()

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from weightgen.diffusion.blocks import Layout, Statistics
+from weightgen.diffusion.block_statistics import Statistics
+from weightgen.diffusion.blocks import Layout
 from weightgen.errors import InputError, UsageError
 from weightgen.models.translator import Translator, TranslatorConfig
 

@@ -9,7 +9,8 @@ import torch
 
 from tests.tiny_text import save_model, save_tokenizer
 from weightgen.diffusion.base import BaseNetwork
-from weightgen.diffusion.blocks import Layout, Statistics
+from weightgen.diffusion.block_statistics import Statistics
+from weightgen.diffusion.blocks import Layout
 from weightgen.diffusion.denoiser import Denoiser
 from weightgen.diffusion.phrases import PhraseBook
 from weightgen.diffusion.pipeline import DENOISERS, WeightGenerationPipeline

@@ -124,5 +124,5 @@ def test_the_staging_directory_is_locked_while_it_is_written(tmp_path: Path) -> 
         with pytest.raises(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(descriptor)
-        assert f"-{os.getpid()}-" in staged.path.name
+        assert f"-{os.getpid()}." in staged.path.name
         assert staged.path.parent == tmp_path

@@ -23,6 +23,7 @@ class CollectTask(Task):
     """One network for each concept; the loss is the sum of their mean absolute errors."""
 
     name = "collect"
+    of_many = True
     metric = Metric("PSNR", higher_is_better=True)
 
     def __init__(self, examples: Examples, size: int, clip: float) -> None:

@@ -54,6 +54,8 @@ class Task(ABC):
     metric: Metric
     sizes: Mapping[str, int]
     """Items of each split."""
+    of_many: ClassVar[bool] = False
+    """Whether the model is many networks, of which single ones may be lost: the task itself then says which."""
     further: Mapping[str, Callable[[Any, Batch], torch.Tensor]] = {}
     """Other scores of the test items, by name: from outputs and batch to (items,)."""
     scoring_batch: int = 256
