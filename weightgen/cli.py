@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Group
 
 from weightgen.commands.table import COMMANDS
 from weightgen.console import report_error
-from weightgen.errors import InputError, UsageError, WeightgenError, printable
+from weightgen.errors import Fault, InputError, UsageError, WeightgenError, printable
 from weightgen.jobs.table import FIELDS, PROVE, REST, START
 from weightgen.version import __version__
 
@@ -28,7 +28,8 @@ app.register_install_completion_command()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a check says no, 2 usage, 3 input, 4 network, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 a check says no, 2 usage, 3 input, 4 network, 70 a fault of ours, 130
+    interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words
     try:
@@ -48,7 +49,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         where = f"{printable(error.filename)}: " if isinstance(error.filename, str) else ""
         report_error(InputError(f"{where}{error.strerror or error}"), as_json)
         sys.exit(InputError.exit_code)
+    except Exception as error:  # a fault of ours: everything that a user can mend is a WeightgenError
+        _report_fault(error, words, as_json)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report_fault(error: Exception, words: Sequence[str], as_json: bool) -> NoReturn:
+    """Say in two lines what went wrong and where its traceback is, and exit with 70."""
+    import tempfile
+    import traceback
+
+    told = f"weightgen {__version__}: {' '.join(words)}\n\n{''.join(traceback.format_exception(error))}"
+    with tempfile.NamedTemporaryFile("w", prefix="weightgen-fault-", suffix=".txt", delete=False) as file:
+        file.write(told.encode("utf-8", "backslashreplace").decode())
+    first = (str(error).splitlines() or [""])[0]
+    report_error(
+        Fault(
+            f"unexpected {type(error).__name__}: {printable(first, 150)}\n"
+            f"This is a fault of weightgen's. Its traceback is in {printable(file.name)}:\n"
+            "please report it with that file. --help shows what was meant to be possible."
+        ),
+        as_json,
+    )
+    sys.exit(Fault.exit_code)
 
 
 def _reason(error: CycloptsError) -> str:

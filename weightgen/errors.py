@@ -33,6 +33,12 @@ class NetworkError(WeightgenError):
     exit_code = 4
 
 
+class Fault(WeightgenError):
+    """A mistake in weightgen itself (exit 70)."""
+
+    exit_code = 70
+
+
 class CoverageError(UsageError):
     """A parameter that the axis table of its family does not cover, or contradicts."""
 

@@ -133,7 +133,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "class-that-is-a-number": (configured(architectures=[7]), 2, "'7'"),
     "config-of-strings": (configured(hidden_size="wide"), 2, "hidden_size"),
     "config-that-divides-by-zero": (configured(num_attention_heads=0), 2, "refuses this configuration"),
-    "config-of-negative-size": (configured(intermediate_size=-4), 2, "refuses this configuration"),
+    "config-of-negative-size": (configured(intermediate_size=-4), 2, "intermediate_size=-4: a size must be at least 1"),
     "shard-outside": (indexed("../outside.safetensors"), 3, "not a plain file name"),
     "shard-is-a-fifo": (indexed("pipe.safetensors"), 3, "pipe.safetensors: expected a regular file, found a FIFO"),
     "shard-missing": (indexed("part-2.safetensors"), 3, "shard part-2.safetensors is missing"),

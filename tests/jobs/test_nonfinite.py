@@ -16,7 +16,7 @@ TRAIN += ("timm:vit_tiny_patch16_224", "--model-args")
 TRAIN += ("img_size=16,patch_size=8,embed_dim=16,depth=1,num_heads=2,num_classes=10",)
 
 
-@pytest.mark.parametrize("rate", ["inf", "1e38"])
+@pytest.mark.parametrize("rate", ["1e38", "3e38"])
 @pytest.mark.parametrize("average", ["0", "0.9"])
 def test_the_last_update_is_looked_at(command: Command, tmp_path: Path, rate: str, average: str) -> None:
     words = (*TRAIN, "--steps", "1", "--warmup", "0", "--lr", rate, "--ema", average, "--out", "out")

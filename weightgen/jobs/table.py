@@ -160,7 +160,7 @@ def load_recipe(path: Path) -> Recipe:
     path = Path(path)
     data, shown = read_yaml(path), printable(str(path))
     stage = data.get("stage", "subclone")
-    if stage not in JOBS:
+    if not isinstance(stage, str) or stage not in JOBS:
         raise UsageError(f"{shown}: unknown stage '{printable(str(stage))}'.{did_you_mean(str(stage), [*JOBS])}")
     return make_recipe(JOBS[stage].recipe_class, data, shown)
 

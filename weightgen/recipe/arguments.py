@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from weightgen.errors import UsageError, printable
+from weightgen.recipe.yaml_values import parse_yaml
 
 
 def parse_arguments(text: str | None) -> dict[str, Any]:
     """Parse `key=value,key=value` as YAML values; nested commas are allowed inside brackets."""
-    import yaml
-
     if not text:
         return {}
     arguments: dict[str, Any] = {}
@@ -19,8 +18,8 @@ def parse_arguments(text: str | None) -> dict[str, Any]:
         if not equals or not all(word.isidentifier() for word in key.strip().split(".")):
             raise UsageError(f"'{printable(part)}' is not key=value")
         try:
-            arguments[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            arguments[key.strip()] = parse_yaml(value)
+        except ValueError as error:
             raise UsageError(f"'{printable(part)}': the value is not valid YAML") from error
     return arguments
 

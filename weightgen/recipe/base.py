@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import yaml
 from cyclopts import Parameter
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from weightgen.errors import UsageError
 from weightgen.recipe.arguments import parse_arguments
@@ -21,6 +22,9 @@ class Argument(Parameter):
 
 
 ARGUMENT = Argument(parse=False)
+MAX_SEED = 2**32 - 2**20
+"""Largest seed: NumPy takes 32 bits, and runs and processes add their numbers."""
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Flag = Annotated[bool, Parameter(negative=())]
 Stage = Annotated[str, Parameter(parse=False)]
 Arguments = Annotated[
@@ -33,11 +37,22 @@ Arguments = Annotated[
 class Recipe(BaseModel):
     """What every stage's recipe has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     without_effect: ClassVar[frozenset[str]] = frozenset({"out"})
     """Fields that do not decide the result."""
     missing: ClassVar[str] = ""
     """What to say where a command could do without a recipe, and got no option of one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nul(cls, data: Any) -> Any:
+        """Refuse what no path and no name can hold, before it is taken for one."""
+        if isinstance(data, Mapping):
+            for key, value in data.items():
+                texts = value if isinstance(value, list) else [value]
+                if any(isinstance(text, str) and "\0" in text for text in texts):
+                    raise ValueError(f"'{key}' holds a NUL character")
+        return data
 
     stage: Stage
     out: str | None = Field(None, description="Directory to write.")

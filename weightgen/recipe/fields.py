@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from cyclopts import Parameter
 from pydantic import Field
 
-from weightgen.recipe.base import ARGUMENT, Arguments, Flag, Recipe
+from weightgen.recipe.base import ARGUMENT, Arguments, Flag, Recipe, Seed
 from weightgen.recipe.training import LoopRecipe
 
 
@@ -92,7 +92,7 @@ class FitRecipe(Recipe):
     render_size: int | None = Field(None, ge=1, description="Of the longest side, instead of its own.")
     curve: str | None = Field(None, description="CSV file for the metric after each step.")
     separate: Flag = Field(False, description="Several signals: one directory each instead of stacked tensors.")
-    seed: int = Field(0, ge=0, description="Of the random observations.")
+    seed: Seed = Field(0, description="Of the random observations.")
     threads: int = Field(0, ge=0, description="CPU threads; 0: as many as cores.")
 
     def place(self) -> Path | None:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from cyclopts import Parameter
 from pydantic import Field
 
-from weightgen.recipe.base import ARGUMENT, Recipe
+from weightgen.recipe.base import ARGUMENT, Recipe, Seed
 
 
 class GenerateRecipe(Recipe):
@@ -44,5 +44,5 @@ class GenerateRecipe(Recipe):
         None, description="Folder with your own images, before/ and after/: the sample that does best there is taken."
     )
     encoder: str | None = Field(None, description="Where the generator's text encoder is, if not where it is named.")
-    seed: int = Field(0, ge=0, description="Of the noise.")
+    seed: Seed = Field(0, description="Of the noise.")
     threads: int = Field(0, ge=0, description="CPU threads; 0: as many as cores.")

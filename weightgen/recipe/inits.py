@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from cyclopts import Parameter
 from pydantic import Field
 
-from weightgen.recipe.base import Arguments, Recipe, short_name
+from weightgen.recipe.base import Arguments, Recipe, Seed, short_name
 
 
 class InitRecipe(Recipe):
@@ -22,7 +22,7 @@ class InitRecipe(Recipe):
     model_args: Arguments = Field({}, description="Overrides of the model's configuration: key=value,...")
     method: str = Field(description="Initialiser: zero, idinit, orthogonal, ...; see --list.")
     method_args: Arguments = Field({}, description="Options of the method: key=value,... as in density=0.2")
-    seed: int = Field(0, ge=0, description="Of what is random, and of what the library draws.")
+    seed: Seed = Field(0, description="Of what is random, and of what the library draws.")
 
     def place(self) -> Path:
         """Return `out`, or a name of model and method in the current directory."""

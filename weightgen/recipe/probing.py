@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from weightgen.recipe.base import Arguments, Recipe
+from weightgen.recipe.base import Arguments, Recipe, Seed
 
 
 class ProbeRecipe(Recipe):
@@ -27,5 +27,5 @@ class ProbeRecipe(Recipe):
     items: int = Field(32, ge=2, description="Items of the batch; some measures look at fewer, and say so.")
     image_size: int | None = Field(None, ge=1, description="Side in pixels, for models that take any size.")
     length: int = Field(32, ge=2, description="Tokens of one text item.")
-    seed: int = Field(0, ge=0, description="Of random weights, of random inputs and of everything that is drawn.")
+    seed: Seed = Field(0, description="Of random weights, of random inputs and of everything that is drawn.")
     threads: int = Field(0, ge=0, description="CPU threads; 0: as many as cores.")

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from weightgen.errors import UsageError, did_you_mean, printable
 from weightgen.reading.files import read_small
 from weightgen.recipe.base import Recipe
+from weightgen.recipe.yaml_values import parse_yaml
 
 MAX_BYTES = 1 << 20  # a recipe is written by hand
 R = TypeVar("R", bound=Recipe)
@@ -37,11 +37,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return what a recipe's file says; raises InputError where it cannot be read, UsageError where it is none."""
     shown = printable(str(path))
     try:
-        data = yaml.safe_load(read_small(path, MAX_BYTES).decode())
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{shown}: not valid YAML") from error
+        data = parse_yaml(read_small(path, MAX_BYTES).decode())
+    except ValueError as error:  # of the text, or of what it says
+        raise UsageError(f"{shown}: not valid YAML ({printable(str(error), 100)})") from error
     if not isinstance(data, dict):
         raise UsageError(f"{shown}: expected 'key: value' lines, found {type(data).__name__}")
+    odd = next((key for key in data if not isinstance(key, str)), None)
+    if odd is not None:
+        raise UsageError(f"{shown}: expected words before the colons, found {printable(repr(odd), 40)}")
     return data
 
 

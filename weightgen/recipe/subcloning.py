@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from cyclopts import Parameter
 from pydantic import BeforeValidator, Field
 
-from weightgen.recipe.base import Arguments, Flag, Recipe, short_name
+from weightgen.recipe.base import Arguments, Flag, Recipe, Seed, short_name
 
 
 def _blocks(value: Any) -> Any:
@@ -65,7 +65,7 @@ class SubcloneRecipe(Recipe):
     dtype: Literal["keep", "float32", "bfloat16", "float16"] = Field(
         "keep", description="Type of the weights written; the source's own by default."
     )
-    seed: int = Field(0, ge=0, description="Seed of random choices and of what is initialised anew.")
+    seed: Seed = Field(0, description="Seed of random choices and of what is initialised anew.")
     allow_missing: Flag = Field(
         False, description="Go on where the source lacks tensors that its architecture has: they are drawn anew."
     )

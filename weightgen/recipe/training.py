@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from cyclopts import Group, Parameter
 from pydantic import Field
 
-from weightgen.recipe.base import Arguments, Recipe
+from weightgen.recipe.base import Arguments, Recipe, Seed
 
 LOOP = Parameter(group=Group("Training loop", sort_key=1))
 """Options that have little to do with what is trained: told last."""
@@ -30,9 +30,9 @@ class LoopRecipe(Recipe):
     ema: Annotated[float, LOOP] = Field(
         0.0, ge=0, lt=1, description="Decay of averaged weights, which are then scored; 0: none."
     )
-    seed: Annotated[int, LOOP] = Field(0, ge=0, description="Of the initialisation.")
-    data_seed: Annotated[int, LOOP] = Field(0, ge=0, description="Of the data order.")
-    augment_seed: Annotated[int, LOOP] = Field(0, ge=0, description="Of augmentation and dropout.")
+    seed: Annotated[Seed, LOOP] = Field(0, description="Of the initialisation.")
+    data_seed: Annotated[Seed, LOOP] = Field(0, description="Of the data order.")
+    augment_seed: Annotated[Seed, LOOP] = Field(0, description="Of augmentation and dropout.")
     threads: Annotated[int, LOOP] = Field(0, ge=0, description="CPU threads of one training; 0: as many as cores.")
     save_every: Annotated[int, LOOP] = Field(200, ge=1, description="Steps between saved states.")
     tracker: Annotated[str | None, LOOP] = Field(

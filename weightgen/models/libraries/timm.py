@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weightgen.console import without_remarks
 from weightgen.errors import InputError, UsageError, did_you_mean, printable
 from weightgen.models.architecture import Adapter, Architecture
-from weightgen.models.building import on_meta, refuse_empty
+from weightgen.models.building import on_meta, refuse_empty, refuse_huge
 from weightgen.models.families import TIMM
 from weightgen.models.libraries.timm_presets import PRESETS
 from weightgen.models.reference import Reference, on_the_hub, unreachable
@@ -48,6 +48,7 @@ class Timm(Adapter):
         from weightgen.models import norm_free
 
         refuse_empty(arguments)
+        refuse_huge(arguments)
         if reference.directory is not None:
             name = f"local-dir:{reference.directory}"
             arguments = {**norm_free.stored_arguments(reference.directory), **arguments}
@@ -70,7 +71,9 @@ class Timm(Adapter):
             if reference.hub and not isinstance(error, (TypeError, AssertionError, ValueError, ZeroDivisionError)):
                 raise unreachable(reference, error) from error
             reason = printable((str(error).splitlines() or [type(error).__name__])[0], 200)
-            raise UsageError(f"{printable(reference.text)}: timm refuses {dict(arguments)}: {reason}") from error
+            raise UsageError(
+                f"{printable(reference.text)}: timm refuses {printable(str(dict(arguments)))}: {reason}"
+            ) from error
         return self.describe(reference.name.split(".")[0], model, arguments, make)
 
     def resized(self, source: Architecture, reference: Reference, arguments: Mapping[str, Any]) -> Architecture:

@@ -9,16 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weightgen.errors import InputError, UsageError, printable
+from weightgen.errors import InputError, UsageError
 from weightgen.models.architecture import Adapter, Architecture
-from weightgen.models.building import REFUSALS, on_meta
 from weightgen.models.families import TRANSFORMERS
+from weightgen.models.libraries.transformers_building import build_model
 from weightgen.models.libraries.transformers_config import (
     apply_arguments,
     keep_layers,
     leave_out_quantization,
-    refuse_uneven,
-    refused,
     transformers_config,
 )
 from weightgen.models.libraries.transformers_presets import PRESETS
@@ -92,28 +90,7 @@ class Transformers(Adapter):
 
     def from_config(self, config: Any, class_name: str | None = None) -> Architecture:
         """Build a model from its config: the class the config names, else the base model."""
-        import transformers
-        from huggingface_hub.errors import StrictDataclassError
-
-        refuse_uneven(config)
-        class_name = class_name or next(iter(config.architectures or []), None)
-        model_class = getattr(transformers, str(class_name), None) if class_name else None
-        # The name comes from a file: nothing but a model may be built by it.
-        if class_name and not (isinstance(model_class, type) and issubclass(model_class, transformers.PreTrainedModel)):
-            version = transformers.__version__
-            raise UsageError(f"transformers {version} has no model class '{printable(str(class_name))}'")
-
-        def make() -> torch.nn.Module:
-            # A copy, since classes adjust the config they are given.
-            own = copy.deepcopy(config)
-            made = transformers.AutoModel.from_config(own) if model_class is None else model_class(own)
-            return made  # type: ignore[no-any-return]
-
-        try:
-            config.validate()  # saving would, after all the work
-            model = on_meta(make)
-        except (StrictDataclassError, *REFUSALS) as error:
-            raise refused(error) from error
+        model, make = build_model(config, class_name)
         return self.describe(type(model).__name__, model, {}, make)
 
     def follow_depth(self, source: Architecture, target: Architecture, kept: tuple[int, ...]) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from weightgen.errors import UsageError, did_you_mean, printable
-from weightgen.models.building import REFUSALS, refuse_empty
+from weightgen.models.building import REFUSALS, refuse_empty, refuse_huge
 from weightgen.models.reference import Reference, unreachable
+from weightgen.reading.json_files import read_json
 
 
 def transformers_config(reference: Reference, arguments: Mapping[str, Any]) -> Any:
@@ -19,6 +20,10 @@ def transformers_config(reference: Reference, arguments: Mapping[str, Any]) -> A
         config = AutoConfig.for_model(reference.model_type, **reference.config)
     else:
         where = str(reference.directory) if reference.directory else reference.name
+        if reference.directory is not None:
+            told = read_json(reference.directory / "config.json")
+            for part in (told, *(value for value in told.values() if isinstance(value, dict))):
+                refuse_huge(part)  # before the library makes lists as long as it says
         try:
             config = AutoConfig.from_pretrained(where, revision=reference.revision or "main", trust_remote_code=False)
         except (ValueError, KeyError) as error:
@@ -34,6 +39,17 @@ def transformers_config(reference: Reference, arguments: Mapping[str, Any]) -> A
             raise unreachable(reference, error) from error
     apply_arguments(config, arguments)
     return config
+
+
+def check_sizes(config: Any) -> None:
+    """Raise UsageError for sizes of a config, or of its parts, that make no model or one beyond all bounds."""
+    for part in (config, *(getattr(config, key) for key in config.to_dict() if _is_part(config, key))):
+        told = part.to_dict()
+        refuse_empty(told)
+        refuse_huge(told)
+        kernels = getattr(part, "_attn_implementation", None)
+        if isinstance(kernels, str) and "/" in kernels:
+            raise UsageError(f"attn_implementation={printable(kernels)}: kernels of a hub are never run here")
 
 
 def leave_out_quantization(config: Any) -> str:
@@ -63,6 +79,7 @@ def apply_arguments(config: Any, arguments: Mapping[str, Any]) -> None:
         if dot:
             parts.setdefault(part, {})[rest] = value
     refuse_empty(own)
+    refuse_huge(own)
     depth = getattr(config, "num_hidden_layers", None)
     for key, value in own.items():
         if _is_part(config, key) and isinstance(value, Mapping):
