@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from weightgen.errors import UsageError, printable
 from weightgen.models.building import REFUSALS, on_meta
-from weightgen.models.libraries.transformers_config import refuse_uneven, refused
+from weightgen.models.libraries.transformers_config import check_sizes, refuse_uneven, refused
 
 if TYPE_CHECKING:
     import torch
