@@ -180,7 +180,7 @@ def test_broken_data(command: Command, tmp_path: Path) -> None:
     _save_images(tmp_path / "broken" / "train" / "a", (8, 8))
     _save_images(tmp_path / "broken" / "train" / "b", (8, 8))
     (tmp_path / "broken" / "train" / "b" / "3.png").write_bytes(b"not an image")
-    command(*words, "broken").refused(3, "an image cannot be read")
+    command(*words, "broken").refused(3, "3.png: is no image that can be read")
 
 
 def test_strange_output_directories(command: Command, start: Path, tmp_path: Path) -> None:

@@ -177,3 +177,10 @@ def test_what_is_no_slice_is_refused(tmp_path: Path) -> None:
         file.write_bytes(raw)
         refused(InputError, load, "a.png: ", "read")
     refused(UsageError, lambda: make_kind("ct", {"views": 0}), "--signal-args: views")
+
+
+def test_a_slice_of_sixteen_bits_uses_all_greys_and_says_so(tmp_path: Path) -> None:
+    shifted = (np.arange(256).reshape(16, 16) * 4 + 31000).astype(np.uint16)
+    signal = kind().load(str(write(tmp_path / "a.png", shifted)))[0]
+    assert (int(signal.data.min()), int(signal.data.max())) == (0, 255)
+    assert signal.remark == "values spread from 31000 (black) to 32020 (white)"

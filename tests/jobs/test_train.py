@@ -35,12 +35,12 @@ def test_a_trained_model_is_a_checkpoint(command: Command, tmp_path: Path) -> No
     manifest = json.loads((tmp_path / "made" / "manifest.json").read_text())
     assert manifest["cost"]["training_flops"] > 0
     # The published number is that of the published weights, through timm's own transforms.
-    from weightgen.tasks.images import load_images
+    from weightgen.tasks.images import load_images, picture
 
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
     test = load_images("digits").test
     with torch.no_grad():
-        guesses = model(torch.stack([transform(i) for i in test["image"]])).argmax(-1)
+        guesses = model(torch.stack([transform(picture(i, "digits")) for i in test["image"]])).argmax(-1)
     right = (guesses == torch.tensor(test["label"])).float().mean()
     assert float(right) == pytest.approx(manifest["evidence"]["value"], abs=0.003)
     assert not (tmp_path / "made.training").exists()

@@ -17,7 +17,7 @@ from weightgen.models.libraries import LIBRARIES, build
 from weightgen.models.names import resolve
 from weightgen.models.pictures import input_size
 from weightgen.tasks.classify import Classify
-from weightgen.tasks.images import load_images, read_idx
+from weightgen.tasks.images import load_images, picture, read_idx
 
 
 def write_idx(folder: Path, counts: dict[str, int], packed: bool = False) -> None:
@@ -39,8 +39,33 @@ def test_idx_files(tmp_path: Path, packed: bool) -> None:
     assert (len(found.train), len(found.test), found.classes, found.channels) == (40, 9, ("0", "1", "2"), 1)
     suffix = ".gz" if packed else ""
     pixels = read_idx(tmp_path / "idx" / f"train-images-idx3-ubyte{suffix}")
-    assert np.array_equal(np.asarray(found.train[7]["image"]), pixels[7])
+    assert np.array_equal(np.asarray(picture(found.train[7]["image"], "idx")), pixels[7])
     assert found.train["label"][:4] == [0, 1, 2, 0]
+
+
+def test_idx_files_as_they_are_unpacked_elsewhere(tmp_path: Path) -> None:
+    write_idx(tmp_path / "idx", {"train": 12, "t10k": 9})
+    for file in (tmp_path / "idx").iterdir():
+        file.rename(file.with_name(file.name.replace("-idx", ".idx")))
+    assert len(load_images(str(tmp_path / "idx")).train) == 12
+
+
+def test_idx_files_that_do_not_belong_together(tmp_path: Path) -> None:
+    write_idx(tmp_path / "idx", {"train": 12, "t10k": 9})
+    (tmp_path / "idx" / "t10k-labels-idx1-ubyte").replace(tmp_path / "idx" / "train-labels-idx1-ubyte")
+    with pytest.raises(InputError, match="has 12 images, train-labels-idx1-ubyte beside it 9 labels"):
+        load_images(str(tmp_path / "idx"))
+
+
+def test_sixteen_bits_keep_their_greys(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(20):
+            values = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+            Image.fromarray(values).save(tmp_path / label / f"{i}.png")
+    for channels in (1, 3):
+        pixels = Classify(str(tmp_path), 8, channels, "none").batch("train", [0])["images"]
+        assert len(pixels.unique()) == 64
 
 
 def test_replaced_idx_files_are_read_again(tmp_path: Path) -> None:
@@ -152,5 +177,5 @@ def test_a_trained_model_tells_timm_how_to_prepare_images() -> None:
     task.configure(model)
     options = timm.data.resolve_model_data_config(model)
     transform = timm.data.create_transform(**options, is_training=False)
-    digit = load_images("digits").test[3]["image"]
+    digit = picture(load_images("digits").test[3]["image"], "digits")
     assert torch.allclose(transform(digit), task.batch("test", [3])["images"][0], atol=1e-5)

@@ -40,7 +40,9 @@ def run(tmp_path: Path, *words: str, launcher: tuple[str, ...] = (), **changes: 
     command = [sys.executable, *launcher, str(SCRIPT), json.dumps(changes)]
     command += [str(tmp_path / "states"), str(tmp_path / "out.pt"), *words]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False).returncode
+    found = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False, text=True)
+    print(found.stderr)  # shown where the test fails
+    return found.returncode
 
 
 def same(trained: Trained, file: Path) -> bool:

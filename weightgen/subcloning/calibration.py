@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.source import Source
 from weightgen.models.tokenizer import open_tokenizer
+from weightgen.reading.images import SUFFIXES, open_image
 
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 BATCH = 8
 TEXT_TOKENS = 128
 
@@ -30,21 +29,15 @@ def batches(source: Source, data: Path, samples: int) -> Iterator[Mapping[str, A
 
 def _image_batches(source: Source, folder: Path, samples: int) -> Iterator[Mapping[str, Any]]:
     import torch
-    from PIL import Image, UnidentifiedImageError
 
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES)[:samples]
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)[:samples]
     if not files:
-        raise InputError(f"{printable(str(folder))}: no images ({', '.join(IMAGES)})")
+        raise InputError(f"{printable(str(folder))}: no images ({', '.join(SUFFIXES)})")
     adapter = source.architecture.adapter
     key, mode, transform = adapter.image_transform(source.architecture, source.directory)
     ready = []
     for file in files:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                ready.append(transform(Image.open(file).convert(mode)))
-        except (OSError, UnidentifiedImageError) as error:
-            raise InputError(f"{printable(str(file))}: not a readable image") from error
+        ready.append(transform(open_image(file).convert(mode)))
         if len(ready) == BATCH or file is files[-1]:
             yield {key: torch.stack(ready)}
             ready = []

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from weightgen.errors import InputError, UsageError, printable
-from weightgen.tasks.images import load_images
+from weightgen.errors import UsageError, printable
+from weightgen.tasks.images import load_images, picture
 from weightgen.training.task import Batch, Metric, Split, Task
 
 Augment = Literal["none", "flip", "crop", "crop-flip", "trivial"]
@@ -108,18 +108,15 @@ def _resized(table: Any, size: int, channels: int, data: str) -> Any:
 
     def convert(rows: dict[str, list[Any]]) -> dict[str, list[bytes]]:
         made = []
-        for image in rows["image"]:
-            image = image.convert("L" if channels == 1 else "RGB")
+        for stored in rows["image"]:
+            image = picture(stored, data).convert("L" if channels == 1 else "RGB")
             if image.size != (size, size):
                 image = image.resize((size, size), Image.Resampling.BICUBIC)
             made.append(np.asarray(image).reshape(size, size, -1).transpose(2, 0, 1).tobytes())
         return {"pixels": made}
 
     features = datasets.Features({"pixels": datasets.Value("binary"), "label": table.features["label"]})
-    try:
-        return table.map(convert, batched=True, remove_columns=["image"], features=features)
-    except (OSError, SyntaxError) as error:  # what Pillow raises for broken files
-        raise InputError(f"{printable(data)}: an image cannot be read: {printable(str(error))}") from error
+    return table.map(convert, batched=True, remove_columns=["image"], features=features)
 
 
 def _augmentation(name: Augment, size: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from weightgen.errors import InputError, UsageError, printable
+from weightgen.reading.archives import unpacked
+from weightgen.reading.images import channels_of, decode_image
 from weightgen.reading.tables import from_hub, generated, loaded
 
 IDX = {
@@ -47,14 +50,13 @@ def load_images(data: str) -> Images:
         tables = dict(_table(_digits, {"version": 1}, classes=10).train_test_split(test_size=0.2, seed=0))
     elif data.startswith("hf:"):
         tables = from_hub(data, "images", folder)
-    elif path.is_dir() and any(path.glob("*-idx3-ubyte*")):
+    elif path.is_dir() and any(f for pattern in ("*-idx?-ubyte*", "*.idx?-ubyte*") for f in path.glob(pattern)):
         tables = {split: _idx(path, split) for split in IDX}
     elif path.is_dir():
         tables = loaded(data, "images", folder, "imagefolder", data_dir=str(path.resolve()))
     elif path.suffix == ".zip" and path.is_file():
         # Unpacked into the cache first: from inside a zip, imagefolder takes the zip's own folder for a class.
-        unpacked = datasets.DownloadManager().extract(str(path.resolve()))
-        tables = loaded(data, "images", folder, "imagefolder", data_dir=unpacked)
+        tables = loaded(data, "images", folder, "imagefolder", data_dir=str(unpacked(path)))
     elif path.exists():
         raise InputError(f"{printable(data)}: expected a folder of images, a zip of one, or IDX files")
     else:
@@ -63,6 +65,8 @@ def load_images(data: str) -> Images:
 
 
 def _described(tables: Mapping[str, Any], data: str) -> Images:
+    import datasets
+
     shown = printable(data)
     train = tables.get("train")
     if train is None or not len(train):
@@ -82,18 +86,26 @@ def _described(tables: Mapping[str, Any], data: str) -> Images:
 
     def renamed(table: Any) -> Any:
         table = table.select_columns([image, label])
-        return table.rename_columns({old: new for old, new in ((image, "image"), (label, "label")) if old != new})
+        table = table.rename_columns({old: new for old, new in ((image, "image"), (label, "label")) if old != new})
+        return table.cast_column("image", datasets.Image(decode=False))  # decoded by `picture`, as all pictures are
 
     train, test = renamed(train), renamed(test)
     if not len(test):
         raise InputError(f"{shown}: no test images")
     feature = train.features["label"]
     classes = getattr(feature, "names", None) or [str(c) for c in range(1 + max(train.unique("label")))]
-    try:
-        mode = train[0]["image"].mode
-    except OSError as error:
-        raise InputError(f"{shown}: the first image cannot be read ({error})") from error
-    return Images(train, test, tuple(classes), 1 if mode in ("L", "1", "I;16") else 3)
+    return Images(train, test, tuple(classes), min(3, channels_of(picture(train[0]["image"], data))))
+
+
+def picture(stored: Mapping[str, Any], data: str) -> Any:
+    """Return an image of a table, decoded as every picture is; raises InputError naming its file."""
+    name = stored.get("path") or "an image"
+    raw = stored.get("bytes")
+    if raw is None and not Path(name).is_file():
+        raise InputError(f"{printable(data)}: '{printable(name)}' is no such file")
+    shown = f"{printable(data)}: {printable(Path(name).name)}" if raw is not None else printable(name)
+    with io.BytesIO(raw) if raw is not None else Path(name).open("rb") as stream:
+        return decode_image(stream, shown)
 
 
 def _table(rows: Any, arguments: dict[str, Any], classes: int) -> Any:
@@ -117,17 +129,30 @@ def _digits(version: int) -> Iterator[dict[str, Any]]:
 def _idx(folder: Path, split: str) -> Any:
     files = []
     for stem in IDX[split]:
-        known = [folder / stem, folder / f"{stem}.gz"]
+        spellings = [stem, stem.replace("-idx", ".idx")]  # as published, and as some programs unpack it
+        known = [folder / f"{name}{suffix}" for name in spellings for suffix in ("", ".gz")]
         file = next((f for f in known if f.is_file()), None)
         if file is None:
             raise InputError(f"{printable(str(known[0]))}: no such file (nor .gz)")
         files.append(file)
+    _check_idx(*files)
     # Part of the cache's key, so that replaced files are read again.
     stamps = " ".join(f"{f.stat().st_size}-{f.stat().st_mtime_ns}" for f in files)  # one string: a list means shards
-    labels = read_idx(files[1])
-    count = int(labels.max()) + 1 if labels.size else 0
+    classes = int(read_idx(files[1]).max()) + 1
     arguments = {"images": str(files[0].resolve()), "labels": str(files[1].resolve()), "stamps": stamps}
-    return _table(_idx_rows, arguments, classes=max(count, 1))
+    return _table(_idx_rows, arguments, classes=classes)
+
+
+def _check_idx(images: Path, labels: Path) -> None:
+    """Raise InputError for two files that are right one by one, and do not belong together."""
+    pixels, classes = read_idx(images), read_idx(labels)
+    for file, array, expected in ((images, pixels, "images x rows x columns"), (labels, classes, "labels")):
+        if array.ndim != (3 if file == images else 1) or not array.size:
+            found = " x ".join(map(str, array.shape))
+            raise InputError(f"{printable(str(file))}: expected {expected}, found {found}")
+    if len(pixels) != len(classes):
+        found = f"{len(pixels)} images, {printable(labels.name)} beside it {len(classes)} labels"
+        raise InputError(f"{printable(str(images))}: has {found}")
 
 
 def _idx_rows(images: str, labels: str, stamps: str) -> Iterator[dict[str, Any]]:

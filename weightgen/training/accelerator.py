@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import torch
@@ -37,6 +38,8 @@ def wait_for_everyone() -> None:
 
 def end() -> None:
     """Leave the launch that this process was started by; the last thing a command does."""
+    # A wrapped model that is still waiting for the collector when the interpreter ends aborts the process now and then.
+    gc.collect()
     accelerator().end_training()
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from weightgen.errors import InputError, UsageError, printable
+from weightgen.reading.archives import unpacked
 from weightgen.reading.files import in_package
 
 MAX_FILE = 1 << 30  # bytes of one signal's file
@@ -68,18 +68,6 @@ def splits(data: str) -> dict[str, str]:
         split: next((str(path / n) for n in names if (path / n).is_dir()), None) for split, names in SPLITS.items()
     }
     return {split: folder for split, folder in found.items() if folder} if found["train"] else {}
-
-
-def unpacked(file: Path) -> Path:
-    """Return a directory with a zip's content, unpacked (guarded against traversal) into the cache of `datasets`."""
-    import datasets
-
-    if not zipfile.is_zipfile(file):
-        raise InputError(f"{printable(str(file))}: is no zip file")
-    try:
-        return Path(datasets.DownloadManager().extract(str(file.resolve())))
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise InputError(f"{printable(str(file))}: cannot be unpacked ({printable(str(error))})") from error
 
 
 def _visible(file: Path, below: Path) -> bool:

@@ -23,7 +23,7 @@ from weightgen.reading.tables import from_hub
 
 CROP = 178  # of faces, in learnit's experiments
 ROWS = 256  # of a picture that are written at a time
-OPAQUE = (".jpg", ".jpeg", ".ppm", ".pgm")  # formats without transparency
+OPAQUE = (".jpg", ".jpeg", ".jfif", ".ppm", ".pgm")  # formats without transparency
 COLOURS = {1: "grey", 3: "colour", 4: "colour and transparency"}
 
 

@@ -70,11 +70,11 @@ class Tomography(Kind):
 
     def load(self, data: str) -> list[Signal]:
         files = find_files(data, SUFFIXES, "slices")
-        return [Signal(name, self._read(f)) for name, f in zip(names_of(files), files, strict=True)]
+        return [self._read(name, f) for name, f in zip(names_of(files), files, strict=True)]
 
-    def _read(self, file: Path) -> Tensor:
-        """Return a slice as (size, size) bytes."""
-        image = open_image(file)
+    def _read(self, name: str, file: Path) -> Signal:
+        """Return a slice as (size, size) bytes. Scanners write 12 bits into 16, at any offset: black is the least."""
+        image = open_image(file, windowed=True)
         if image.width != image.height:
             raise InputError(
                 f"{printable(str(file))}: is {image.width} x {image.height} pixels, expected a square slice.\n"
@@ -86,7 +86,10 @@ class Tomography(Kind):
         if np.ptp(pixels, axis=2).any():
             raise InputError(f"{printable(str(file))}: has colours, expected a grey slice. Convert it first.")
         grey = image.convert("L")
-        return torch.from_numpy(np.array(grey if grey.width == self.size else grey.resize((self.size, self.size))))
+        grey = grey if grey.width == self.size else grey.resize((self.size, self.size))
+        window = image.info.get("window")
+        remark = None if window is None else f"values spread from {window[0]:g} (black) to {window[1]:g} (white)"
+        return Signal(name, torch.from_numpy(np.array(grey)), remark=remark)
 
     def count(self, signal: Signal) -> int:
         return self.views * self.rays
