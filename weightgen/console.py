@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from weightgen.errors import printable
+from weightgen.errors import Remark, printable
 
 
 class Progress(Protocol):
@@ -18,6 +20,15 @@ class Progress(Protocol):
 
     def __call__(self, done: int, total: int, words: str = "", /) -> None:
         """Show `done` of `total`, and what else there is to say."""
+
+
+def shell_word(text: str | Path) -> str:
+    """Return a name as a word of a command line that works as printed, whatever bytes it is made of."""
+    text = str(text)
+    if text.isprintable():
+        return shlex.quote(text)
+    safe = (chr(b) if 32 <= b < 127 and chr(b) not in "'\\" else f"\\x{b:02x}" for b in os.fsencode(text))
+    return f"$'{''.join(safe)}'"
 
 
 def first_process() -> bool:
@@ -119,6 +130,27 @@ class Console:
         with Bar(*columns, console=RichConsole(stderr=True)) as bar:
             task = bar.add_task(label, total=None, words="")
             yield lambda done, total, words="": bar.update(task, completed=done, total=total, words=words)
+
+
+@contextmanager
+def remarks_to(reporter: Reporter) -> Iterator[None]:
+    """Show what Python code warns of with a `Remark` as notes of a command while the block runs, each once."""
+    import warnings
+
+    before: Any = warnings.showwarning
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if not issubclass(category, Remark):
+            before(message, category, *place)
+        elif str(message) not in said:
+            said.add(str(message))
+            reporter.note(f"note: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Remark)
+        warnings.showwarning = show  # type: ignore[assignment]  # takes whatever there is
+        yield
 
 
 def report_error(error: BaseException, as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class WeightgenError(Exception):
     """Something the user can act on; printed without a traceback."""
@@ -43,10 +45,19 @@ class CoverageError(UsageError):
     """A parameter that the axis table of its family does not cover, or contradicts."""
 
 
+class Remark(UserWarning):
+    """What was left out of a user's data, or guessed about it: a note at the terminal, a warning in Python."""
+
+
 def printable(text: str, limit: int = 120) -> str:
     """Return `text` safe for a terminal: names from files may hold control characters."""
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
+
+
+def printable_lines(text: object) -> object:
+    """Return a text of several lines safe for a page, and anything that is no plain text as it is."""
+    return "\n".join(printable(line, sys.maxsize) for line in text.split("\n")) if type(text) is str else text
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

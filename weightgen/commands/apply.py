@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from weightgen.commands.options import Json, Quiet
-from weightgen.console import Console
+from weightgen.console import Console, shell_word
 from weightgen.errors import UsageError, printable
 from weightgen.publishing.destination import check_file
 
@@ -34,5 +34,5 @@ def apply(start: Path, image: Path, /, *, out: Path, json: Json = False, quiet: 
     save_image(made, out)
     height, width = made.shape[:2]
     data = {"written": str(out), "width": width, "height": height}
-    Console(json, quiet).result(data, f"wrote {out} ({width} x {height} pixels)")
+    Console(json, quiet).result(data, f"wrote {shell_word(out)} ({width} x {height} pixels)")
     return 0

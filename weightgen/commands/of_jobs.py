@@ -10,10 +10,10 @@ from typing import Annotated, Any, get_origin
 from cyclopts import Parameter
 
 from weightgen.commands.options import DryRun, Force, Json, PrintRecipe, Quiet
-from weightgen.console import Console
+from weightgen.console import Console, remarks_to
 from weightgen.errors import UsageError
 from weightgen.jobs.table import JOBS, Job
-from weightgen.recipe.base import Argument, Recipe
+from weightgen.recipe.base import Argument, Recipe, check_texts
 
 
 def __getattr__(name: str) -> Callable[..., int]:
@@ -42,6 +42,10 @@ def command_of(job: Job) -> Callable[..., int]:
         if recipe is None and any(field.is_required() for field in kind.model_fields.values()):
             raise UsageError(kind.missing)
         said = dict(zip(arguments, given, strict=False))  # of several, there may be none
+        try:
+            check_texts(said)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
         recipe = (recipe or kind.model_validate({})).model_copy(update=said)
         if options["print_recipe"]:
             text = recipe.to_yaml()
@@ -56,10 +60,11 @@ def command_of(job: Job) -> Callable[..., int]:
 
 def carry_out(job: Job, recipe: Recipe, console: Console, *, dry_run: bool = False, force: bool = False) -> int:
     """Carry a recipe out, or only plan it, and say what was made and what to type next; return the exit code."""
-    if dry_run:
-        made = job.plan(recipe, reporter=console)
-    else:
-        made = job.carry_out(recipe, recipe.place(), force=force, reporter=console)
+    with remarks_to(console):
+        if dry_run:
+            made = job.plan(recipe, reporter=console)
+        else:
+            made = job.carry_out(recipe, recipe.place(), force=force, reporter=console)
     console.result(dict(made.data), made.text)
     return made.code
 

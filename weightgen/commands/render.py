@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from weightgen.commands.options import Json, Quiet
-from weightgen.console import Console
+from weightgen.console import Console, shell_word
 
 
 def render(
@@ -38,5 +38,5 @@ def render(
     from weightgen.inr.fits import load_fits, pick
 
     render_fit(pick(load_fits(fits), name), out, size)
-    Console(json, quiet).result({"written": str(out)}, f"wrote {out}")
+    Console(json, quiet).result({"written": str(out)}, f"wrote {shell_word(out)}")
     return 0

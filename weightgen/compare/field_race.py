@@ -22,7 +22,7 @@ from weightgen.compare.report import write_report
 from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble, check_results
 from weightgen.compare.saved import SAVED, cost_of, lineage, refuse_other_race
 from weightgen.compare.schema import Results
-from weightgen.console import Progress
+from weightgen.console import Progress, shell_word
 from weightgen.errors import UsageError
 from weightgen.publishing.files import write_file
 from weightgen.publishing.versions import environment, versions
@@ -121,7 +121,7 @@ def _results(recipe: CompareRecipe, setup: FieldSetup, baseline: str, out: Path)
         batch_size=len(setup.test),
         baseline=baseline,
         recipe=recipe.to_yaml(),
-        command=f"weightgen run {SAVED} --out {out.name}",
+        command=f"weightgen run {SAVED} --out {shell_word(out.name)}",
         environment=environment() | versions("optuna") | counts,
     )
     found = assemble(runs, starts, info)

@@ -14,7 +14,7 @@ from weightgen.compare.report import write_report
 from weightgen.compare.results import NAME, RaceInfo, StartInfo, assemble, check_results
 from weightgen.compare.saved import SAVED, cost_of, lineage, refuse_other_race
 from weightgen.compare.schema import Results
-from weightgen.console import Progress
+from weightgen.console import Progress, shell_word
 from weightgen.errors import CheckError, UsageError, printable
 from weightgen.models.names import resolve
 from weightgen.publishing.files import write_file
@@ -139,7 +139,7 @@ def _results(recipe: CompareRecipe, setup: Setup, schedule: _Schedule, baseline:
         batch_size=recipe.batch_size,
         baseline=baseline,
         recipe=recipe.to_yaml(),
-        command=f"weightgen run {SAVED} --out {out.name}",
+        command=f"weightgen run {SAVED} --out {shell_word(out.name)}",
         environment=environment() | versions(setup.architecture.library) | {"items": dict(sizes)},
     )
     first = [(r, d) for r, d in zip(runs, directories, strict=True) if r.seed == 0]

@@ -11,8 +11,9 @@ from weightgen.starts.start import Kind
 
 SCHEMA = 1
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0)]
+LARGEST = 1e150  # the square of a number that is drawn must still be one
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0, le=LARGEST)]
 Natural = Annotated[int, Field(ge=0, lt=1 << 53)]
 Positive = Annotated[int, Field(ge=1, lt=1 << 53)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]

@@ -15,6 +15,7 @@ from weightgen.diffusion.condition import Condition, condition
 from weightgen.diffusion.domain import BETWEEN
 from weightgen.diffusion.edits import EDITS
 from weightgen.diffusion.prompt import Phrase, parse
+from weightgen.errors import InputError, UsageError, printable
 
 NEXT = 0.02  # strengths that differ by less are alike
 WEAKEST = 0.15  # of strengths that are drawn anew: below it an edit can hardly be seen
@@ -81,6 +82,26 @@ def phrases_of(concepts: Iterable[Concept]) -> list[str]:
         found |= dict.fromkeys(name for c in concept.clauses for name in EDITS[c.operation].known)
         found |= dict.fromkeys(p.text for caption in concept.captions for p in parse(caption))
     return list(found)
+
+
+def check_askable(concepts: Iterable[Concept], where: str) -> None:
+    """Raise InputError, beginning with `where`, for a concept that no prompt can ask for."""
+    for concept in concepts:
+        shown = f"{printable(where)}: concept '{printable(concept.name, 60)}'"
+        for clause in concept.clauses:
+            if clause.operation not in EDITS:
+                raise InputError(f"{shown}: '{printable(clause.operation, 60)}' is no operation that is known")
+            if not 0 < clause.strength <= 1:
+                raise InputError(f"{shown}: expected strengths above 0 and up to 1, found {clause.strength:g}")
+        if not concept.clauses and not concept.captions:
+            raise InputError(f"{shown}: has no caption. Collect it again, with one.")
+        for caption in concept.captions:
+            try:
+                said = bool(parse(caption))
+            except UsageError as error:
+                raise InputError(f"{shown}: caption '{printable(caption, 60)}': {error}") from error
+            if not said:
+                raise InputError(f"{shown}: caption '{printable(caption, 60)}' asks for nothing. Say what it shows.")
 
 
 def look_up(prompts: Sequence[Sequence[Phrase]], embeddings: Mapping[str, Tensor]) -> Condition:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from weightgen.diffusion.form import FORMAT, Form, read_form
 from weightgen.errors import printable
 from weightgen.models.translator import TranslatorConfig
 from weightgen.models.translator_snippet import snippet
@@ -25,6 +26,9 @@ def generated_card(
     if architecture.get("format") == "weightgen-translator":
         code = snippet(TranslatorConfig.model_validate(architecture), name)
         use = f"`weightgen apply {name} photo.png --out edited.png`\n\nWithout weightgen:"
+    elif architecture.get("format") == FORMAT:
+        code = _loaded(read_form(architecture, name), name)
+        use = "The tensors have their network's own names, and the files are what its library reads:"
     else:
         code = f'from safetensors.torch import load_file\n\nweights = load_file("{name}/model.safetensors")'
         use = "The tensors have their network's own names:"
@@ -41,6 +45,17 @@ They are a place to start from: fine-tune them on a few images of your own.
 
 {use}"""
     return Card("weightgen", words, code, "", ("model-initialisation", "weight-generation"))
+
+
+def _loaded(form: Form, name: str) -> str:
+    imports = {
+        "peft": "import peft\n\n# model: the transformers model that the collected adapters were trained on",
+        "diffusers": "# pipeline: the diffusers pipeline that the collected adapters were trained on",
+        "kohya": "# pipeline: the diffusers pipeline that the collected adapters were trained on",
+    }
+    made = "model" if form.library == "peft" else "weights"
+    assigned = "" if form.library in ("diffusers", "kohya") else f"{made} = "
+    return f"{imports.get(form.library, 'import safetensors.torch')}\n{assigned}{form.load_line(name)}"
 
 
 def _clause(clause: Mapping[str, Any]) -> str:

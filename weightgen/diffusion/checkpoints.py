@@ -16,7 +16,12 @@ from weightgen.models.tensorfile import read_header
 from weightgen.reading.json_files import read_json
 
 CAPTIONS = "captions.json"
-INSIDE = ("adapter_model.safetensors", "model.safetensors", "diffusion_pytorch_model.safetensors")
+INSIDE = (
+    "adapter_model.safetensors",
+    "pytorch_lora_weights.safetensors",
+    "model.safetensors",
+    "diffusion_pytorch_model.safetensors",
+)
 """Weights of a directory, as peft, transformers and diffusers call them."""
 FLOATS = ("F64", "F32", "F16", "BF16")
 

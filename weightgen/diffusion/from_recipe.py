@@ -15,12 +15,13 @@ from weightgen.diffusion.denoiser import Denoiser
 from weightgen.diffusion.examples import Examples
 from weightgen.diffusion.generator import Generator
 from weightgen.diffusion.learning import DenoisingTask, GeneratorTask
-from weightgen.diffusion.network_jobs import examples_of
 from weightgen.diffusion.phrases import PhraseBook
 from weightgen.diffusion.pipeline import DENOISERS
 from weightgen.diffusion.schedules import make_scheduler
+from weightgen.diffusion.shown import find_shown
 from weightgen.diffusion.weights_dataset import WeightsDataset, load_weights
 from weightgen.errors import InputError, UsageError, printable
+from weightgen.publishing.manifest import read_manifest
 from weightgen.recipe.collecting import CollectRecipe
 from weightgen.recipe.generator import TrainGeneratorRecipe
 from weightgen.recipe.reading import read_recipe
@@ -41,10 +42,11 @@ class Networks:
     """What shows the concepts, where the networks can be run."""
 
 
-def open_networks(directory: Path, limit: int | None = None) -> Networks:
-    """Read a weights dataset and what shows its concepts; raises as `load_weights` and `examples_of` do.
+def open_networks(directory: Path, limit: int | None = None, place: str | None = None) -> Networks:
+    """Read a weights dataset and what shows its concepts; raises as `load_weights` and `find_shown` do.
 
-    `limit`: concepts to learn from; those that are watched are the same with any.
+    `limit`: concepts to learn from; those that are watched are the same with any. `place`: where the concepts or photos
+    lie now.
     """
     data = load_weights(directory)
     trained = data.of("train")
@@ -52,12 +54,17 @@ def open_networks(directory: Path, limit: int | None = None) -> Networks:
     which["train"] = [i for i in trained if i not in which["validation"]][:limit]
     if not which["train"]:
         raise InputError(f"{printable(str(directory))}: expected at least two networks to learn from")
-    architecture = data.config.model_dump(mode="json") if data.config is not None else {}
+    told = data.config or data.form
+    architecture = told.model_dump(mode="json") if told is not None else {}
     base = BaseNetwork.of(data.base, data.layout, architecture, data.frozen)
     if data.config is None:
         return Networks(data, base, which, None)
-    shown = examples_of(read_recipe(directory / "recipe.yaml", CollectRecipe))
+    collected = read_recipe(directory / "recipe.yaml", CollectRecipe)
+    shown = find_shown(directory, collected, read_manifest(directory).get("examples"), place)
     places = {concept.name: i for i, concept in enumerate(shown.concepts)}
+    alone = next((c.name for c in data.concepts if c.name not in places), None)
+    if alone is not None:
+        raise InputError(f"{printable(str(directory))}: nothing shows its concept '{printable(alone)}'")
     examples = {split: shown.only([places[data.concepts[i].name] for i in found]) for split, found in which.items()}
     return Networks(data, base, which, examples)
 

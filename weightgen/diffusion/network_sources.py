@@ -14,6 +14,7 @@ from weightgen.console import Progress
 from weightgen.diffusion.blocks import Layout
 from weightgen.diffusion.checkpoints import find_checkpoints, load_tensors, same_shapes
 from weightgen.diffusion.concepts import Concept
+from weightgen.diffusion.form import Form, evened, form_of
 from weightgen.diffusion.network_jobs import (
     FOUND,
     TENSORS,
@@ -50,6 +51,8 @@ class Source:
     frozen: Mapping[str, Tensor] | None = None
     """The network that adapters are made for."""
     config: TranslatorConfig | None = None
+    form: Form | None = None
+    """Of checkpoints that existed."""
     seconds: float = 0.0
     """Time in training steps, over all processes."""
 
@@ -86,10 +89,12 @@ def train_all(recipe: CollectRecipe, work: Path, progress: Progress) -> Source:
 def read_existing(recipe: CollectRecipe, directory: Path) -> Source:
     """Return a folder's checkpoints; raises as `find_checkpoints` and `same_shapes` do."""
     found = find_checkpoints(directory)
-    layout = Layout(same_shapes([file for _, file in found]), recipe.block_size)
-    networks = (Network(concept, load_tensors(file), licence=recipe.licence) for concept, file in found)
+    files = [file for _, file in found]
+    shapes, form = same_shapes(files), form_of(files)
+    layout = Layout({n: s for n, s in shapes.items() if n not in form.constants}, recipe.block_size)
+    networks = (Network(c, evened(load_tensors(f), f, form), licence=recipe.licence) for c, f in found)
     told = "They are checkpoints that existed; what they began at is not known, and `base.safetensors` holds zeros."
-    return Source(layout, networks, told, {"the checkpoints": recipe.licence or "not stated"})
+    return Source(layout, networks, told, {"the checkpoints": recipe.licence or "not stated"}, form=form)
 
 
 def _trained(

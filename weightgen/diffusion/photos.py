@@ -14,6 +14,7 @@ from torch import Tensor
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.positions import positions_of
 from weightgen.reading.files import in_package
+from weightgen.reading.folders import data_files
 from weightgen.reading.images import SUFFIXES, open_image
 
 LONGEST = 640  # pixels: larger photos are reduced, so that a crop shows things and not their texture
@@ -91,8 +92,7 @@ def photos_in(directory: Path) -> Photos:
 
 def image_files(directory: Path) -> list[Path]:
     """Return the images of a folder, in the order of their names; hidden files are none."""
-    files = (f for f in directory.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
-    return sorted(f for f in files if f.is_file())
+    return data_files(directory, SUFFIXES, deep=False)
 
 
 def pixels_of(image: Any) -> Tensor:

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from weightgen.diffusion.asking import check_askable
 from weightgen.diffusion.blocks import Layout
 from weightgen.diffusion.concepts import Concept, Split, from_json
 from weightgen.diffusion.digest import sha256_of
+from weightgen.diffusion.form import Form, read_form
 from weightgen.diffusion.weights_table import Network, block_table, model_table
 from weightgen.errors import CheckError, InputError, UsageError, printable
 from weightgen.models.tensorfile import read_header
@@ -24,6 +26,7 @@ from weightgen.publishing.manifest import find_problems
 from weightgen.reading.json_files import read_json
 
 LAYOUT, NETWORK, BASE, FROZEN = "layout.json", "translator.json", "base.safetensors", "frozen.safetensors"
+FORM = "form.json"
 MODELS, BLOCKS = "data/models.parquet", "data/blocks-*.parquet"
 SHARD = 1 << 26  # bytes of values in a file of blocks: some hundreds of small networks, or a few adapters of large ones
 
@@ -45,6 +48,8 @@ class WeightsDataset:
     """Of the networks, where they are translators."""
     frozen: Mapping[str, Tensor] | None
     """The base network's own weights, where the networks are adapters on it."""
+    form: Form | None = None
+    """Of the networks, where they are checkpoints that existed."""
 
     @property
     def base_sha256(self) -> str:
@@ -67,6 +72,7 @@ def write_weights(
     base: Mapping[str, Tensor] | None = None,
     config: TranslatorConfig | None = None,
     frozen: Mapping[str, Tensor] | None = None,
+    form: Form | None = None,
 ) -> int:
     """Write tables, layout and base into a directory that is being published; returns the number of networks.
 
@@ -105,9 +111,10 @@ def write_weights(
     for name, tensors in ((BASE, base), (FROZEN, frozen)):
         if tensors is not None:
             (directory / name).write_bytes(save({n: t.detach().cpu().contiguous() for n, t in tensors.items()}))
-    if config is not None:
-        text = json.dumps(config.model_dump(mode="json"), indent=1)
-        (directory / NETWORK).write_text(text + "\n", encoding="utf-8")
+    for name, told in ((NETWORK, config), (FORM, form)):
+        if told is not None:
+            text = json.dumps(told.model_dump(mode="json"), indent=1)
+            (directory / name).write_text(text + "\n", encoding="utf-8")
     return int(models.num_rows)
 
 
@@ -127,6 +134,7 @@ def load_weights(directory: Path) -> WeightsDataset:
     fields = ("name", "clauses", "captions", "split")
     values = [{**{k: m.get(k) for k in fields}, "name": m.get("concept")} for m in models]
     concepts = from_json(values, str(directory / MODELS))
+    check_askable(concepts, str(directory / MODELS))
     base = _tensors(directory / BASE)
     for name, key, found in ((LAYOUT, "layout_sha256", layout.sha256), (BASE, "base_sha256", sha256_of(base))):
         if any(m.get(key) != found for m in models):
@@ -137,16 +145,27 @@ def load_weights(directory: Path) -> WeightsDataset:
         raise InputError(f"{shown}: {len(concepts)} networks in {MODELS}, {len(blocks)} in {BLOCKS}")
     config = read_config(directory / NETWORK) if (directory / NETWORK).is_file() else None
     frozen = _tensors(directory / FROZEN) if (directory / FROZEN).is_file() else None
-    return WeightsDataset(layout, concepts, tuple(models), blocks, base, config, frozen)
+    form = read_form(read_json(directory / FORM), str(directory / FORM)) if (directory / FORM).is_file() else None
+    return WeightsDataset(layout, concepts, tuple(models), blocks, base, config, frozen, form)
 
 
 def _values(file: Path, layout: Layout) -> Tensor:
     """Return the blocks of one shard, (networks, blocks, size)."""
+    import pyarrow
+
     column = _read(file, ["values"]).column("values").combine_chunks()
-    values = np.asarray(column.flatten())
-    if len(values) % (len(layout) * layout.size):
+    kind = column.type
+    lists = pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind) or pyarrow.types.is_fixed_size_list(kind)
+    if not lists or not pyarrow.types.is_floating(kind.value_type):
+        raise InputError(
+            f"{printable(str(file))}: expected lists of numbers for 'values', found {printable(str(kind))}"
+        )
+    values = np.asarray(column.flatten()).astype(np.float32)
+    if len(values) % (len(layout) * layout.size) or len(values) != len(column) * layout.size:
         raise InputError(f"{printable(str(file))}: expected networks of {len(layout)} blocks of {layout.size} values")
-    return torch.from_numpy(values.astype(np.float32)).reshape(-1, len(layout), layout.size)
+    if not np.isfinite(values).all():
+        raise InputError(f"{printable(str(file))}: has 'values' that are missing or not finite. Collect it again.")
+    return torch.from_numpy(values).reshape(-1, len(layout), layout.size)
 
 
 def _read(file: Path, columns: list[str] | None = None) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weightgen.console import SILENT, Reporter, human_bytes
+from weightgen.console import SILENT, Reporter, human_bytes, shell_word
 from weightgen.errors import UsageError, printable
 from weightgen.inits.averaged_card import averaged_card
 from weightgen.jobs.made import Made
@@ -101,9 +101,9 @@ def _told(recipe: AverageRecipe, made: Averaged, reporter: Reporter) -> Made[Ave
         "seconds": round(made.seconds, 2),
     }
     said = (
-        f"wrote {out}/ ({human_bytes(made.bytes)}) in {made.seconds:.1f} s: "
+        f"wrote {shell_word(out)}/ ({human_bytes(made.bytes)}) in {made.seconds:.1f} s: "
         f"{len(recipe.checkpoints)} checkpoints, {scaled}\n"
-        f"load:   {made.load}\ncheck:  weightgen verify {out}"
+        f"load:   {made.load}\ncheck:  weightgen verify {shell_word(out)}"
     )
     return Made(out, data, said, made)
 

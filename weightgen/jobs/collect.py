@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weightgen.console import SILENT, Reporter
+from weightgen.console import SILENT, Reporter, shell_word
 from weightgen.diffusion.checkpoints import is_finite
 from weightgen.diffusion.network_jobs import examples_of
 from weightgen.diffusion.network_sources import Source, read_existing, train_all
+from weightgen.diffusion.shown import record
 from weightgen.diffusion.weights_card import weights_card
 from weightgen.diffusion.weights_dataset import write_weights
 from weightgen.diffusion.weights_table import Network
@@ -83,13 +85,14 @@ def _published(recipe: CollectRecipe, out: Path, force: bool, source: Source) ->
 
     if is_main_process():
         with publication(out, recipe, "safetensors", force=force) as published:
-            write_weights(published.path, layout, usable(), source.base, source.config, source.frozen)
+            write_weights(published.path, layout, usable(), source.base, source.config, source.frozen, source.form)
             told, licences = source.told, source.licences
             published.card = weights_card(out.name, told, layout, written, skipped, licences, recipe.to_yaml())
             published.fields = {
                 "seed": recipe.seed,
                 "layout_sha256": layout.sha256,
                 "networks": len(written),
+                **({"examples": place} if (place := record(recipe, out)) is not None else {}),
                 "skipped": skipped,
                 "seconds": round(source.seconds, 1),
             }
@@ -113,9 +116,9 @@ def _told(made: Collected, reporter: Reporter) -> Made[Collected]:
     splits = ", ".join(f"{count} {split}" for split, count in made.splits.items())
     trained = f"; {made.seconds:.0f} s of training" if made.seconds else ""
     text = (
-        f"wrote {out}/: {networks} networks of {made.blocks} blocks ({splits}{trained})\n"
-        f'read:   datasets.load_dataset("{out}", "blocks")\n'
-        f"check:  weightgen verify {out}"
+        f"wrote {shell_word(out)}/: {networks} networks of {made.blocks} blocks ({splits}{trained})\n"
+        f'read:   datasets.load_dataset({json.dumps(str(out))}, "blocks")\n'
+        f"check:  weightgen verify {shell_word(out)}"
     )
     return Made(out, data, text, made)
 

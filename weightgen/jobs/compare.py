@@ -10,7 +10,7 @@ from weightgen.compare.race import race
 from weightgen.compare.requirement import meets, parse_requirement
 from weightgen.compare.schema import Results
 from weightgen.compare.text import results_text
-from weightgen.console import SILENT, Reporter
+from weightgen.console import SILENT, Reporter, shell_word
 from weightgen.jobs.made import Made
 from weightgen.recipe import CompareRecipe
 
@@ -27,7 +27,10 @@ def compare(recipe: CompareRecipe, out: Path, *, reporter: Reporter = SILENT, ca
     if card:
         for directory in write_evidence(results):
             reporter.note(f"added what was found to {directory}/README.md")
-    text = f"{results_text(results)}\n\nreport: {out}/report.html\nagain:  weightgen run {out}/recipe.yaml --out {out}"
+    text = (
+        f"{results_text(results)}\n\nreport: {shell_word(out / 'report.html')}\n"
+        f"again:  weightgen run {shell_word(out / 'recipe.yaml')} --out {shell_word(out)}"
+    )
     code = 0
     if recipe.require is not None:
         met, found = meets(results, recipe.require)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from weightgen.console import SILENT, Progress, Reporter, unheard
+from weightgen.console import SILENT, Progress, Reporter, shell_word, unheard
 from weightgen.diagnostics import COMPARISONS, MEASURES
 from weightgen.diagnostics.comparison import Comparison
 from weightgen.diagnostics.diagnosis import Diagnosed, Diagnosis
@@ -43,7 +43,10 @@ def diagnose(
     text = diagnosis_text(diagnosis)
     if out is not None:
         write_report(diagnosis, out)
-        text += f"\n\nreport: {out / FILES[0]}\nagain:  weightgen run {out}/recipe.yaml --out {out}"
+        text += (
+            f"\n\nreport: {shell_word(out / FILES[0])}\n"
+            f"again:  weightgen run {shell_word(out / 'recipe.yaml')} --out {shell_word(out)}"
+        )
     return Made(out, diagnosis.to_json(), text, diagnosis)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from weightgen.console import SILENT, Reporter, table
+from weightgen.console import SILENT, Reporter, shell_word, table
 from weightgen.errors import UsageError, printable
 from weightgen.inr.drawing import check_suffix, render_fit, unique
 from weightgen.inr.fit_from_recipe import adaptation_of, fit_all, with_conventions
@@ -91,12 +90,12 @@ def _text(recipe: FitRecipe, out: Path | None, made: Fitted) -> str:
     lines = [table(rows[:SHOWN], ("signal", f"{made.metric} at 0", f"at {recipe.steps}"), right=(1, 2))]
     if len(rows) > 1:
         lines.append(f"mean of {len(rows)}: {first.mean():.2f} -> {last.mean():.2f}")
-    lines += [f"wrote {name}" for name in made.written]
+    lines += [f"wrote {shell_word(name)}" for name in made.written]
     if out is not None:
-        which = shlex.quote(str(out))
+        which = shell_word(out)
         if len(rows) > 1:
             name = signals[0].name
-            which += f"/{unique([name])[0]}" if recipe.separate else f" --name {shlex.quote(name)}"
+            which += f"/{unique([name])[0]}" if recipe.separate else f" --name {shell_word(name)}"
         lines.append(f"draw:   weightgen render {which} --out drawn{made.fits.kind.suffixes[0]}")
     elif not made.written:
         lines.append("Nothing was kept: add --render FILE, --curve FILE or --out DIR.")

@@ -7,14 +7,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from weightgen.console import SILENT, Reporter
+from weightgen.console import SILENT, Reporter, shell_word
 from weightgen.diffusion.card import generated_card
 from weightgen.diffusion.choosing import errors_on
+from weightgen.diffusion.form import FORMAT, Form, read_form
 from weightgen.diffusion.loading import load_generator
 from weightgen.diffusion.pipeline import WeightGenerationPipeline
 from weightgen.diffusion.text import load_encoder
@@ -81,7 +83,7 @@ def generate(recipe: GenerateRecipe, out: Path, *, force: bool = False, reporter
     sample = min(range(len(errors)), key=errors.__getitem__, default=0)
     generated = Generated(out, understood, sample, tuple(errors), pipeline.config.steps, seconds)
     _publish(recipe, generated, pipeline, made.state_dicts[sample], force)
-    return _made(recipe, generated, reporter)
+    return _made(recipe, generated, architecture, reporter)
 
 
 def _check_finite(networks: Sequence[Mapping[str, Tensor]]) -> None:
@@ -100,9 +102,7 @@ def _publish(
     architecture = dict(pipeline.base.config.architecture)
     understood = [u.to_json() for u in generated.understood]
     with publication(generated.directory, recipe, "diffusers", force=force) as published:
-        (published.path / "config.json").write_text(json.dumps(architecture, indent=1) + "\n", encoding="utf-8")
-        plain = {name: tensor.cpu() for name, tensor in tensors.items()}
-        (published.path / "model.safetensors").write_bytes(save(plain, metadata={"format": "pt"}))
+        _write_network(published.path, architecture, {name: tensor.cpu() for name, tensor in tensors.items()})
         published.card = generated_card(recipe, architecture, understood, generated.directory.name)
         published.fields = {
             "prompt": recipe.prompt,
@@ -116,7 +116,27 @@ def _publish(
         }
 
 
-def _made(recipe: GenerateRecipe, made: Generated, reporter: Reporter) -> Made[Generated]:
+def _write_network(directory: Path, architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write weights and config as the library reads them that the collected networks were for."""
+    form = _form(architecture)
+    if form is None:
+        form = Form(config_name="config.json", config=dict(architecture))
+    if form.config_name is not None:
+        text = json.dumps(form.config, indent=1) + "\n"
+        (directory / form.config_name).write_text(text, encoding="utf-8")
+    scales = {name: torch.tensor(value) for name, value in form.constants.items()}
+    (directory / form.file).write_bytes(save({**tensors, **scales}, metadata={"format": "pt", **form.metadata}))
+
+
+def _form(architecture: Mapping[str, Any]) -> Form | None:
+    """Return the form of collected checkpoints; None for networks that weightgen runs itself."""
+    known = architecture.get("format") == FORMAT
+    return read_form(architecture, "the generator's base") if known else None
+
+
+def _made(
+    recipe: GenerateRecipe, made: Generated, architecture: Mapping[str, Any], reporter: Reporter
+) -> Made[Generated]:
     """Say how the prompt was understood, and what to type next."""
     for clause in made.understood:
         if clause.far:
@@ -126,14 +146,16 @@ def _made(recipe: GenerateRecipe, made: Generated, reporter: Reporter) -> Made[G
             f"--steps {recipe.steps}: the generator was trained to be asked in {made.steps}, others can ruin all"
         )
     out, said = made.directory, "; ".join(_told(clause, made.sample) for clause in made.understood)
-    lines = [f"wrote {out}/ in {made.seconds:.2f} s: {said}"]
+    lines = [f"wrote {shell_word(out)}/ in {made.seconds:.2f} s: {said}"]
     if made.errors:
         best, worst = made.errors[made.sample], max(made.errors)
         chosen = f"sample {made.sample} of {len(made.errors)}"
         lines.append(f"{chosen}: mean absolute error {best:.4f} on the pairs, the worst sample's {worst:.4f}")
+    form = _form(architecture)
+    see = f"see:    weightgen apply {shell_word(out)} photo.png --out edited.png"
     lines += [
-        f"see:    weightgen apply {out} photo.png --out edited.png",
-        f"check:  weightgen verify {out}",
+        see if form is None else f"load:   {form.load_line(str(out))}",
+        f"check:  weightgen verify {shell_word(out)}",
     ]
     data = {
         "directory": str(out),

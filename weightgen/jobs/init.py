@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weightgen.console import SILENT, Reporter, human_bytes
+from weightgen.console import SILENT, Reporter, human_bytes, shell_word
 from weightgen.errors import UsageError
 from weightgen.inits.applying import apply_plan
 from weightgen.inits.card import init_card
@@ -60,7 +60,10 @@ def init(recipe: InitRecipe, out: Path, *, force: bool = False, reporter: Report
     density = made.mask.density if made.mask.kept else None
     masked = f"mask:   mask.safetensors keeps {density:.1%} of the masked weights\n" if density is not None else ""
     data = {"directory": str(out), "bytes": made.bytes, "load": load, "density": density}
-    text = f"wrote {out}/ ({human_bytes(made.bytes)})\n{masked}load:   {load}\ncheck:  weightgen verify {out}"
+    text = (
+        f"wrote {shell_word(out)}/ ({human_bytes(made.bytes)})\n{masked}load:   {load}\n"
+        f"check:  weightgen verify {shell_word(out)}"
+    )
     return Made(out, data | init_summary(prepared.plan), text, made)
 
 

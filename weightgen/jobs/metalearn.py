@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from weightgen.console import SILENT, Progress, Reporter
+from weightgen.console import SILENT, Progress, Reporter, shell_word
 from weightgen.errors import CheckError, printable
 from weightgen.inr.card import start_card
 from weightgen.inr.from_recipe import kind_of, load_signals, make_learner, started
@@ -127,9 +126,9 @@ def _told(recipe: MetalearnRecipe, made: Learned) -> Made[Learned]:
         "seconds": round(made.seconds, 1),
         "recommended": {b: r.model_dump() for b, r in made.start.recommended.items()},
     }
-    shown = shlex.quote(str(made.directory))
+    shown = shell_word(made.directory)
     text = (
-        f"wrote {made.directory}/: {made.metric} {made.value:.2f} after {recipe.inner_steps} steps, mean of "
+        f"wrote {shown}/: {made.metric} {made.value:.2f} after {recipe.inner_steps} steps, mean of "
         f"{made.signals} test signals ({made.seconds:.0f} s)\n"
         f"fit:    weightgen fit {shown} SIGNAL --steps 2 --render out{made.start.kind.suffixes[0]}\n"
         f"check:  weightgen verify {shown}"

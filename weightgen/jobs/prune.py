@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from weightgen.console import SILENT, Reporter
+from weightgen.console import SILENT, Reporter, shell_word
 from weightgen.errors import UsageError
 from weightgen.jobs.made import Made
 from weightgen.jobs.probing import prober_of
@@ -107,11 +107,11 @@ def _told(made: Pruned, reporter: Reporter) -> Made[Pruned]:
         "load": made.load,
     }
     text = (
-        f"wrote {out}/: {mask.count:,} of {total:,} weights stay ({mask.density:.2%})\n"
+        f"wrote {shell_word(out)}/: {mask.count:,} of {total:,} weights stay ({mask.density:.2%})\n"
         f"least:  {densities[sparse]:.2%} of {sparse}\nmost:   {densities[dense]:.2%} of {dense}{gone}{frozen}\n"
         f"training moves {made.trained:.2%} of all parameters\n"
-        f"load:   {made.load}\ncheck:  weightgen verify {out}\n"
-        f"train:  weightgen train --start {out} --task ..."
+        f"load:   {made.load}\ncheck:  weightgen verify {shell_word(out)}\n"
+        f"train:  weightgen train --start {shell_word(out)} --task ..."
     )
     return Made(out, data, text, made)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightgen.console import SILENT, Progress, Reporter, human_bytes
+from weightgen.console import SILENT, Progress, Reporter, human_bytes, shell_word
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.jobs.made import Made
 from weightgen.models.architecture import Architecture
@@ -74,8 +74,8 @@ def subclone(recipe: SubcloneRecipe, out: Path, *, force: bool = False, reporter
     data = {"directory": str(out), "bytes": published.bytes, "load": load} | summary
     data |= {"nonfinite": dict(published.nonfinite), "seconds": round(seconds, 2)}
     text = (
-        f"wrote {out}/ ({human_bytes(published.bytes)}) in {seconds:.1f} s\n"
-        f"load:   {load}\ncheck:  weightgen verify {out}"
+        f"wrote {shell_word(out)}/ ({human_bytes(published.bytes)}) in {seconds:.1f} s\n"
+        f"load:   {load}\ncheck:  weightgen verify {shell_word(out)}"
     )
     return Made(out, data, text, published)
 

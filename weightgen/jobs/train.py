@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from weightgen.console import SILENT, Reporter
+from weightgen.console import SILENT, Reporter, shell_word
 from weightgen.jobs.made import Made
 from weightgen.models.loading import save_model
 from weightgen.models.masks import held, save_mask
@@ -77,8 +77,8 @@ def train(recipe: TrainRecipe, out: Path, *, force: bool = False, reporter: Repo
     made = TrainedModel(out, task.metric.name, value, recipe.steps, trained.seconds)
     data = {"directory": str(out), made.metric: value, "steps": made.steps, "seconds": round(made.seconds, 1)}
     text = (
-        f"wrote {out}/: {made.metric} {value:.4f} on test data after {made.steps} steps "
-        f"({made.seconds:.0f} s)\ncheck:  weightgen verify {out}\n"
+        f"wrote {shell_word(out)}/: {made.metric} {value:.4f} on test data after {made.steps} steps "
+        f"({made.seconds:.0f} s)\ncheck:  weightgen verify {shell_word(out)}\n"
         f"cut:    weightgen subclone --src {out} --dst same --dst-args ..."
     )
     return Made(out, data, text, made)

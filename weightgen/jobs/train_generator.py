@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from weightgen.console import SILENT, Reporter
+from weightgen.console import SILENT, Reporter, shell_word
 from weightgen.diffusion.asking import phrases_of
 from weightgen.diffusion.from_recipe import as_generator, make_generator, open_networks
 from weightgen.diffusion.generator_card import generator_card
@@ -50,7 +50,7 @@ def train_generator(
     """
     check_out(out, force, [local_path(recipe.data), local_path(recipe.encoder)])
     use_threads(recipe.threads)
-    networks = open_networks(Path(recipe.data).expanduser(), recipe.limit)
+    networks = open_networks(Path(recipe.data).expanduser(), recipe.limit, recipe.examples)
     encoder = load_encoder(recipe.encoder or MINILM)
     phrases = phrases_of([networks.data.concepts[i] for found in networks.which.values() for i in found])
     book = PhraseBook.of(phrases, recipe.encoder or MINILM, encoder.embed(phrases))
@@ -94,9 +94,9 @@ def train_generator(
         "seconds": round(made.seconds, 1),
     }
     text = (
-        f"wrote {out}/: {made.metric} {made.value:.2f} in one step on concepts that were not learned\n"
+        f"wrote {shell_word(out)}/: {made.metric} {made.value:.2f} in one step on concepts that were not learned\n"
         f"from; {made.parameters:,} parameters, {made.concepts} concepts ({made.seconds:.0f} s)\n"
-        f'generate: weightgen generate "sepia tone" --generator {out} --out START\n'
-        f"check:    weightgen verify {out}"
+        f'generate: weightgen generate "sepia tone" --generator {shell_word(out)} --out START\n'
+        f"check:    weightgen verify {shell_word(out)}"
     )
     return Made(out, data, text, made)

@@ -34,6 +34,16 @@ Arguments = Annotated[
 ]
 
 
+def check_texts(values: Mapping[str, Any]) -> None:
+    """Raise ValueError for the first text, or list of them, with what no path or file that is written could hold."""
+    for key, value in values.items():
+        for text in filter(lambda v: isinstance(v, str), value if isinstance(value, list) else [value]):
+            if "\0" in text:
+                raise ValueError(f"'{key}' holds a NUL character")
+            if any("\ud800" <= c <= "\udfff" for c in text):
+                raise ValueError(f"'{key}' is no UTF-8, which cards and recipes are written in. Rename it.")
+
+
 class Recipe(BaseModel):
     """What every stage's recipe has."""
 
@@ -45,13 +55,10 @@ class Recipe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nul(cls, data: Any) -> Any:
-        """Refuse what no path and no name can hold, before it is taken for one."""
+    def _text_that_is_text(cls, data: Any) -> Any:
+        """Refuse what no path, no name, or no file that is written could hold, before it is taken for one."""
         if isinstance(data, Mapping):
-            for key, value in data.items():
-                texts = value if isinstance(value, list) else [value]
-                if any(isinstance(text, str) and "\0" in text for text in texts):
-                    raise ValueError(f"'{key}' holds a NUL character")
+            check_texts(data)
         return data
 
     stage: Stage

@@ -14,10 +14,13 @@ from weightgen.recipe.training import LOOP, LoopRecipe
 class TrainGeneratorRecipe(LoopRecipe):
     """Train a generator of weights on a weights dataset."""
 
-    without_effect: ClassVar[frozenset[str]] = frozenset({"out", "tracker", "save_every"})
+    without_effect: ClassVar[frozenset[str]] = frozenset({"out", "examples", "tracker", "save_every"})
 
     stage: Annotated[Literal["train-generator"], Parameter(parse=False)] = "train-generator"
     data: Annotated[str, ARGUMENT] = Field("", description="Weights dataset, as weightgen collect writes it.")
+    examples: str | None = Field(
+        None, description="Where the concepts or photos lie that DATA was collected from, if they were moved."
+    )
     denoiser: Literal["subspace", "joint", "per-block", "film"] = Field(
         "subspace",
         description="Amounts of learned components, all blocks by attention, each block alone, or no diffusion: one "

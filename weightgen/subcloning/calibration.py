@@ -9,6 +9,7 @@ from typing import Any
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.source import Source
 from weightgen.models.tokenizer import open_tokenizer
+from weightgen.reading.folders import data_files
 from weightgen.reading.images import SUFFIXES, open_image
 
 BATCH = 8
@@ -30,7 +31,7 @@ def batches(source: Source, data: Path, samples: int) -> Iterator[Mapping[str, A
 def _image_batches(source: Source, folder: Path, samples: int) -> Iterator[Mapping[str, Any]]:
     import torch
 
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)[:samples]
+    files = data_files(folder, SUFFIXES)[:samples]
     if not files:
         raise InputError(f"{printable(str(folder))}: no images ({', '.join(SUFFIXES)})")
     adapter = source.architecture.adapter

@@ -14,6 +14,7 @@ import numpy as np
 
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.reading.archives import unpacked
+from weightgen.reading.folders import data_files
 from weightgen.reading.images import channels_of, decode_image
 from weightgen.reading.tables import from_hub, generated, loaded
 
@@ -53,6 +54,7 @@ def load_images(data: str) -> Images:
     elif path.is_dir() and any(f for pattern in ("*-idx?-ubyte*", "*.idx?-ubyte*") for f in path.glob(pattern)):
         tables = {split: _idx(path, split) for split in IDX}
     elif path.is_dir():
+        _remark(path)
         tables = loaded(data, "images", folder, "imagefolder", data_dir=str(path.resolve()))
     elif path.suffix == ".zip" and path.is_file():
         # Unpacked into the cache first: from inside a zip, imagefolder takes the zip's own folder for a class.
@@ -62,6 +64,13 @@ def load_images(data: str) -> Images:
     else:
         raise UsageError(f"'{printable(data)}' is no such directory; a dataset of the hub is written hf:ORG/NAME")
     return _described(tables, data)
+
+
+def _remark(path: Path) -> None:
+    """Say what the reader of folders leaves out."""
+    from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
+
+    data_files(path, {*ImageFolder.EXTENSIONS, ".csv", ".jsonl", ".parquet"})  # the last hold what it knows of images
 
 
 def _described(tables: Mapping[str, Any], data: str) -> Images:

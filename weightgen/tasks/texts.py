@@ -10,6 +10,7 @@ from typing import Any
 
 from weightgen.errors import InputError, printable
 from weightgen.reading.files import open_regular
+from weightgen.reading.folders import data_files
 from weightgen.reading.tables import from_hub, generated
 from weightgen.training.task import Split
 
@@ -43,7 +44,7 @@ def load_texts(data: str) -> Tables:
     if not path.is_dir():
         return {"train": _table([path])}
     files: dict[str, list[Path]] = {}
-    for file in sorted(path.glob("*.txt")):
+    for file in data_files(path, (".txt",), deep=False):
         files.setdefault(_split_of(file.stem), []).append(file)
     if "train" not in files:
         raise InputError(f"{printable(data)}: no training text: expected .txt files, some not named valid or test")

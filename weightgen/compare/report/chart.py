@@ -7,6 +7,7 @@ from html import escape
 
 from weightgen.compare.cells import watched
 from weightgen.compare.schema import Results, StartFields
+from weightgen.errors import printable
 from weightgen.publishing.report.axis import Axis
 from weightgen.publishing.report.colours import COLOURS, DASHES
 from weightgen.publishing.report.numbers import number
@@ -93,7 +94,7 @@ def _spoken(results: Results) -> str:
     """The text alternative: from where to where each start goes; the table has the numbers between."""
     metric = results["task"]["metric"]["name"]
     lines = [
-        f"{s['name']} from {number(s['curve']['mean'][0])} to {number(s['curve']['mean'][-1])}"
+        f"{printable(s['name'])} from {number(s['curve']['mean'][0])} to {number(s['curve']['mean'][-1])}"
         for s in results["starts"]
     ]
     return f"{watched(results).capitalize()} {metric} against training steps: {'; '.join(lines)}."

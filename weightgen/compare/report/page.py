@@ -15,6 +15,7 @@ from markupsafe import Markup
 from weightgen.compare.cells import cells, columns, rate, watched
 from weightgen.compare.report.chart import chart, look
 from weightgen.compare.schema import PictureFields, Results
+from weightgen.errors import printable_lines
 from weightgen.publishing.report.numbers import number
 from weightgen.version import __version__
 
@@ -26,7 +27,9 @@ def page(results: Sequence[Results]) -> str:
     """Return the page: sentences, curves and table of each race, then how it was made."""
     assets = files("weightgen.compare.report") / "assets"
     style, script = ((assets / name).read_text("utf-8") for name in ("page.css", "page.js"))
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, finalize=printable_lines, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string((assets / "page.html").read_text("utf-8"))
     return template.render(
         title=results[0]["title"] if len(results) == 1 else f"{len(results)} races of starts",

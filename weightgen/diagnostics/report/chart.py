@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from weightgen.diagnostics.report.panels import Panel, across, extent
+from weightgen.errors import printable
 from weightgen.publishing.report.axis import Axis
 from weightgen.publishing.report.colours import COLOURS, DASHES
 from weightgen.publishing.report.numbers import number
@@ -41,5 +42,8 @@ def chart(panel: Panel, width: int, height: int) -> str:
 
 def _spoken(panel: Panel) -> str:
     """The text alternative: from where to where each start goes; the table has the numbers between."""
-    told = [f"{line.name} from {number(line.points[0][1])} to {number(line.points[-1][1])}" for line in panel.lines]
+    told = [
+        f"{printable(line.name)} from {number(line.points[0][1])} to {number(line.points[-1][1])}"
+        for line in panel.lines
+    ]
     return f"{panel.label} by {panel.over}: {'; '.join(told)}."

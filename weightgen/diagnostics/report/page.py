@@ -14,6 +14,7 @@ from weightgen.diagnostics.diagnosis import Diagnosis
 from weightgen.diagnostics.report.chart import chart, look
 from weightgen.diagnostics.report.panels import panels
 from weightgen.diagnostics.text import shown, spelt
+from weightgen.errors import printable_lines
 from weightgen.version import __version__
 
 WIDE, NARROW = (760, 320), (350, 260)
@@ -22,7 +23,9 @@ WIDE, NARROW = (760, 320), (350, 260)
 def page(diagnosis: Diagnosis) -> str:
     """Return the page: for each measure what it says of every start, its numbers, curves and layers."""
     style = (files("weightgen.compare.report") / "assets" / "page.css").read_text("utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, finalize=printable_lines, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     text = (files("weightgen.diagnostics.report") / "assets" / "page.html").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return environment.from_string(text).render(

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.reading.archives import unpacked
 from weightgen.reading.files import in_package
+from weightgen.reading.folders import data_files, visible
 
 MAX_FILE = 1 << 30  # bytes of one signal's file
 SPLITS = {"train": ("train", "training"), "test": ("test", "validation", "val")}
 """Names of folders that say what they are for; without a `test` folder, `validation` is the one that is reported."""
 
 
-def find_files(data: str, suffixes: tuple[str, ...], what: str) -> list[Path]:
+def find_files(data: str, suffixes: tuple[str, ...], what: str, beside: tuple[str, ...] = ()) -> list[Path]:
     """Return the files with such suffixes of a file, folder or zip, in the order of their names.
 
-    `package:NAME/path` is one inside an installed Python package.
+    `package:NAME/path` is one inside an installed Python package. `beside`: suffixes of what belongs to such files.
     Raises UsageError where there is no such path, InputError where there is nothing usable.
     """
     package = data.removeprefix("package:")
@@ -29,7 +30,7 @@ def find_files(data: str, suffixes: tuple[str, ...], what: str) -> list[Path]:
     if path.is_file() and path.suffix.lower() == ".zip":
         path = unpacked(path)
     if path.is_dir():
-        found = sorted(f for f in path.rglob("*") if f.suffix.lower() in suffixes and _visible(f, path) and f.is_file())
+        found = data_files(path, suffixes, beside=beside)
         if not found:
             raise InputError(f"{shown}: expected {what} ({', '.join(suffixes)}), found none")
     elif path.is_file() and path.suffix.lower() in suffixes:
@@ -60,7 +61,7 @@ def splits(data: str) -> dict[str, str]:
     path = Path(data).expanduser()
     if path.is_file() and path.suffix.lower() == ".zip":
         path = unpacked(path)
-        inside = [p for p in path.iterdir() if _visible(p, path)]
+        inside = [p for p in path.iterdir() if visible(p, path)]
         path = inside[0] if len(inside) == 1 else path  # as folders are usually zipped
     if not path.is_dir():
         return {}
@@ -68,8 +69,3 @@ def splits(data: str) -> dict[str, str]:
         split: next((str(path / n) for n in names if (path / n).is_dir()), None) for split, names in SPLITS.items()
     }
     return {split: folder for split, folder in found.items() if folder} if found["train"] else {}
-
-
-def _visible(file: Path, below: Path) -> bool:
-    parts: Iterator[str] = iter(file.relative_to(below).parts)
-    return not any(p.startswith(".") or p == "__MACOSX" for p in parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from weightgen.errors import InputError, printable
 from weightgen.inr.signals.files import find_files
+from weightgen.inr.signals.intrinsics import DISTORTION, EQUAL, LENS, field_of_view, json_number
 from weightgen.reading.images import SUFFIXES, open_image
 from weightgen.reading.json_files import read_json
 
@@ -51,7 +53,7 @@ def find_scenes(data: str) -> list[Path]:
     """Return the transforms file of each scene of a folder, zip or of itself; raises InputError where there is none."""
     what = f"scenes with poses ({' or '.join(TRAIN)})"
     found: dict[Path, Path] = {}
-    for file in find_files(data, (".json",), what):
+    for file in find_files(data, (".json",), what, beside=SUFFIXES):
         if file.name in TRAIN and (file.parent not in found or file.name == TRAIN[0]):
             found[file.parent] = file
     if not found:
@@ -82,17 +84,29 @@ def read_scene(file: Path, background: str, downscale: int, views: int | None = 
 
 
 def read_cameras(file: Path) -> tuple[float, list[tuple[Path, np.ndarray]]]:
-    """Return a transforms file's horizontal field of view, and each frame's image file and pose."""
+    """Return a transforms file's horizontal field of view, and each frame's image file and pose.
+
+    Raises InputError where the cameras are not one centred pinhole.
+    """
     shown, values = printable(str(file)), read_json(file)
-    angle = _number(values.get("camera_angle_x"))
-    if not 0 < angle < math.pi:
-        raise InputError(
-            f"{shown}: expected a camera_angle_x between 0 and pi, found {_short(values, 'camera_angle_x')}"
-        )
     frames = values.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{shown}: expected a list of frames with poses, found {_short(values, 'frames')}")
-    return angle, [_frame(file, i, frame) for i, frame in enumerate(frames)]
+    found = [_frame(file, i, frame) for i, frame in enumerate(frames)]
+    angles = [_angle(values, frame, f"{shown}: frame {i}", shown) for i, frame in enumerate(frames)]
+    for i, angle in enumerate(angles):
+        if not math.isclose(angle, angles[0], rel_tol=EQUAL):
+            raise InputError(
+                f"{shown}: frame {i} has an angle of {angle:.4g}, frame 0 one of {angles[0]:.4g}.\n"
+                "Lenses that differ by frame are not modelled. Keep the frames of one lens."
+            )
+    return angles[0], found
+
+
+def _angle(values: Mapping[str, Any], frame: Mapping[str, Any], where: str, shown: str) -> float:
+    """Return what a frame's camera sees from left to right; its own entries go before the file's."""
+    own = {word: frame[word] for word in (*LENS, *DISTORTION) if frame.get(word) is not None}
+    return field_of_view({**values, **own}, where if own else shown)
 
 
 def _frame(file: Path, number: int, frame: Any) -> tuple[Path, np.ndarray]:
@@ -101,7 +115,7 @@ def _frame(file: Path, number: int, frame: Any) -> tuple[Path, np.ndarray]:
     rows = frame.get("transform_matrix")
     pose = np.full((4, 4), np.nan)
     if isinstance(rows, list) and [len(r) if isinstance(r, list) else 0 for r in rows] == [4] * 4:
-        pose = np.array([[_number(n) for n in row] for row in rows])
+        pose = np.array([[json_number(n) for n in row] for row in rows])
     if not np.isfinite(pose).all():
         raise InputError(
             f"{where}: expected a transform_matrix of 4 x 4 numbers, found {_short(frame, 'transform_matrix')}"
@@ -149,14 +163,6 @@ def _on(image: Any, background: str, downscale: int) -> np.ndarray:
         sides = (max(1, found.width // downscale), max(1, found.height // downscale))
         found = found.resize(sides, Image.Resampling.BOX)
     return np.array(found)
-
-
-def _number(value: Any) -> float:
-    """Return a JSON number; NaN for anything else."""
-    try:
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        return math.nan
 
 
 def _short(values: dict[str, Any], word: str) -> str:

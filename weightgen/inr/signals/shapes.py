@@ -65,7 +65,7 @@ class Shapes(Kind):
         return arguments
 
     def load(self, data: str) -> list[Signal]:
-        files = find_files(data, SUFFIXES, "meshes")
+        files = find_files(data, SUFFIXES, "meshes", beside=(".mtl", ".png", ".jpg"))
         return [Signal(name, self._read(f)) for name, f in zip(names_of(files), files, strict=True)]
 
     def _read(self, file: Path) -> dict[str, Batch]:

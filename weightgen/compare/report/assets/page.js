@@ -26,10 +26,11 @@ for (const race of document.querySelectorAll(".race")) {
       if (hidden.has(index)) return;
       const [mean, low, high] = ["mean", "low", "high"].map((word) => at(start.curve, start.curve[word], step));
       const item = document.createElement("li");
-      item.append(race.querySelector(`[data-toggle="${index}"] .swatch`).cloneNode(true));
-      item.className = race.querySelector(`[data-toggle="${index}"]`).className.replace("toggle", "");
+      const toggle = race.querySelector(`[data-toggle="${index}"]`);
+      item.append(toggle.querySelector(".swatch").cloneNode(true));
+      item.className = toggle.className.replace("toggle", "");
       const value = mean === null ? "–" : `${digits(mean)} (${digits(low)} to ${digits(high)})`;
-      item.append(`${start.name}: ${value}`);
+      item.append(`${toggle.textContent}: ${value}`); // the name as it may be shown
       list.append(item);
     });
     output.replaceChildren(`Step ${step}`, list);
