@@ -14,6 +14,7 @@ from weightgen.errors import UsageError, printable
 from weightgen.inits.averaged_card import averaged_card
 from weightgen.jobs.made import Made
 from weightgen.models.names import local_directory
+from weightgen.models.reloading import check_loads
 from weightgen.models.shards import nbytes
 from weightgen.publishing.provenance import Hashing, check_sizes, recorded_cost
 from weightgen.publishing.publication import check_out, publication
@@ -66,6 +67,7 @@ def average(recipe: AverageRecipe, out: Path, *, force: bool = False, reporter: 
         hashing = [Hashing(map(Path, parent.source.weights.files)) for parent in parents]
         factors = write_average(tensors, parents, architecture, recipe.plain, published.path, progress)
         architecture.adapter.write_config(architecture, published.path)
+        check_loads(architecture, published.path)
         copy_sidecars(parents[0].source.directory, None, published.path, architecture.width)
         published.card = averaged_card(recipe, architecture, out.name)
         published.fields = {

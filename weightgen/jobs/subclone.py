@@ -15,6 +15,7 @@ from weightgen.models.architecture import Architecture
 from weightgen.models.finite import nonfinite_text
 from weightgen.models.libraries import LIBRARIES
 from weightgen.models.names import local_directory, local_path, resolve
+from weightgen.models.reloading import check_loads
 from weightgen.models.source import Source, open_source
 from weightgen.models.stored_names import values_of
 from weightgen.publishing.provenance import Hashing, check_sizes, recorded_cost
@@ -175,6 +176,7 @@ def carry_out(prepared: Prepared, out: Path, force: bool = False, progress: Prog
         initial = initial_values(target, needs_initial(made), recipe.seed, filler(recipe, target))
         found = execute(made, source.weights, initial, published.path, progress)
         target.adapter.write_config(target, published.path)
+        check_loads(target, published.path)
         copy_sidecars(source.directory, prepared.tokenizer, published.path, target.width)
         published.card = subcloned_card(recipe, source, target, made, out.name)
         published.plan, published.method = made, made.method

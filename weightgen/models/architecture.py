@@ -142,6 +142,10 @@ class Adapter(ABC):
         shapes = {n: tuple(t.shape) for n, t in model.state_dict().items() if n not in tied}
         return Architecture(self, name, model, shapes, tied, dict(arguments or {}), make)
 
+    def reload(self, architecture: Architecture, directory: Path) -> list[str]:
+        """Load a directory that was just written as its `load_text` does; return what is missing or too much."""
+        return []
+
     def function(self, architecture: Architecture) -> Mapping[str, Any]:
         """Return what decides what a model computes beside its weights: settings by name, as plain values."""
         return architecture.arguments

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weightgen.models.architecture import Architecture
+from weightgen.models.reloading import check_loads
 from weightgen.models.source import Source
 from weightgen.models.tensorfile import numpy_dtype
 
@@ -48,10 +49,14 @@ def load_model(source: Source) -> torch.nn.Module:
 
 
 def save_model(model: torch.nn.Module, architecture: Architecture, directory: Path) -> None:
-    """Write config and weights as the model's own library reads them, tied copies left out."""
+    """Write config and weights as the model's own library reads them, tied copies left out.
+
+    Raises CheckError where it does not read them after all.
+    """
     from safetensors.torch import save
 
     state = model.state_dict()
     tensors = {n: state[n].detach().cpu().contiguous() for n in architecture.shapes}
     (directory / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file makes it 0600
     architecture.adapter.write_config(architecture, directory)
+    check_loads(architecture, directory)

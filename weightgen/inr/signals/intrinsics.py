@@ -39,7 +39,8 @@ def field_of_view(values: Mapping[str, Any], where: str) -> float:
     if angle is None:
         found = _short(values, "camera_angle_x")
         raise InputError(
-            f"{where}: expected a camera_angle_x between 0 and pi, found {found}. fl_x with w, in pixels, would do as well."
+            f"{where}: expected a camera_angle_x between 0 and pi, found {found}.\n"
+            "fl_x with w, both in pixels, would do as well."
         )
     _refuse_oblong(numbers, angle, where)
     return angle
@@ -84,7 +85,7 @@ def _refuse_oblong(numbers: Mapping[str, float | None], angle: float, where: str
 
 
 def _number(values: Mapping[str, Any], word: str, where: str) -> float | None:
-    """Return a finite number, positive where it is a size; None where there is none, and of the angle whatever it is."""
+    """Return a number, finite but for the angle, positive where it is a size; None where there is none."""
     if values.get(word) is None:
         return None
     found = json_number(values[word])

@@ -121,6 +121,22 @@ class Timm(Adapter):
         module = "weightgen.inits.fixup" if is_norm_free(target.arguments) else self.name
         return f"import {module}\n\nmodel = {self.load_text(target, name)}"
 
+    def reload(self, architecture: Architecture, directory: Path) -> list[str]:
+        """Build what the written config says on the meta device, and compare it with the header of the weights."""
+        from weightgen.models import norm_free
+        from weightgen.models.tensorfile import read_header
+
+        arguments = norm_free.stored_arguments(directory)
+        model = on_meta(lambda: norm_free.create(f"local-dir:{directory}", arguments))
+        ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        files = sorted(directory.glob("*.safetensors"))
+        stored = {name: tuple(e.shape) for file in files for name, e in read_header(file)[0].items()}
+        return [
+            f"'{name}' is {stored.get(name, 'missing')}, it wants {ours.get(name, 'none')}"
+            for name in sorted({*ours, *stored})
+            if ours.get(name) != stored.get(name)
+        ]
+
     def repository(self, reference: Reference, architecture: Architecture) -> str:
         """Return where timm publishes the weights of a name's tag; raises InputError for a name without any."""
         if reference.hub:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weightgen.errors import InputError, UsageError
 from weightgen.models.architecture import Adapter, Architecture
 from weightgen.models.families import TRANSFORMERS
-from weightgen.models.libraries.transformers_building import build_model
+from weightgen.models.libraries.transformers_building import build_model, without_bars
 from weightgen.models.libraries.transformers_config import (
     apply_arguments,
     keep_layers,
@@ -131,6 +131,23 @@ class Transformers(Adapter):
     def load_text(self, target: Architecture, name: str) -> str:
         """Return the class's from_pretrained."""
         return f'transformers.{target.name}.from_pretrained("{name}")'
+
+    def reload(self, architecture: Architecture, directory: Path) -> list[str]:
+        """Load onto the meta device with from_pretrained."""
+        import transformers
+
+        model_class = getattr(transformers, architecture.name)
+        with without_bars():
+            _, found = model_class.from_pretrained(
+                directory,
+                output_loading_info=True,
+                device_map="meta",
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
+        words = {"missing_keys": "is missing", "unexpected_keys": "is unknown to it", "mismatched_keys": "does not fit"}
+        return [f"'{name}' {said}" for key, said in words.items() for name in sorted(map(str, found[key]))]
 
     def repository(self, reference: Reference, architecture: Architecture) -> str:
         """Return the repository that the reference names."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from weightgen.errors import UsageError, printable
@@ -40,6 +41,22 @@ def build_model(config: Any, class_name: str | None) -> tuple[torch.nn.Module, C
     except (StrictDataclassError, *REFUSALS) as error:
         raise refused(error) from error
     return model, make
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Hide the bar that loading draws, and its report of what was missing, while the block runs."""
+    from transformers.utils import logging
+
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _is_model(found: Any) -> bool:
