@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -81,3 +83,18 @@ def test_a_pickle_shard_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin.index.json").write_bytes(index(w="1.bin", v="1.bin"))
     with pytest.raises(InputError, match="tensor 'v' is in none of the shards"):
         open_weights(tmp_path, allow_pickle=True)
+
+
+@pytest.mark.parametrize("module", ["pytorch_lightning.utilities.parsing", "lightning.fabric.utilities.data"])
+def test_what_lightning_leaves_beside_the_weights_is_read(
+    tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = module.split(".")
+    with monkeypatch.context() as installed:
+        for depth in range(1, len(parts) + 1):
+            installed.setitem(sys.modules, ".".join(parts[:depth]), ModuleType(parts[depth - 1]))
+        kind = type("AttributeDict", (dict,), {"__module__": module})
+        sys.modules[module].AttributeDict = kind  # type: ignore[attr-defined]
+        torch.save({"state_dict": {"w": torch.ones(2)}, "hyper_parameters": kind(lr=0.1)}, tmp_path / "last.ckpt")
+    with open_weights(tmp_path / "last.ckpt", allow_pickle=True) as found:
+        assert list(found.entries) == ["w"]

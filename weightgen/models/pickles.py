@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,13 @@ from weightgen.reading.files import open_regular
 if TYPE_CHECKING:
     import torch
 
+DICTIONARIES = (
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+)
+"""What Lightning keeps hyperparameters in: read as a dictionary, without any of its code."""
 CONTAINERS = ("state_dict", "model", "state_dict_ema", "model_ema")
 
 
@@ -30,8 +38,8 @@ def load_pickle(path: Path) -> dict[str, torch.Tensor]:
     with open(descriptor, "rb") as file:
         zipped = file.read(2) == b"PK"
     try:
-        # What timm's training script leaves beside the weights: plain values under names.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        # What timm's and Lightning's trainings leave beside the weights: plain values under names.
+        with torch.serialization.safe_globals([argparse.Namespace, *((OrderedDict, name) for name in DICTIONARIES)]):
             content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise _broken(path, "holds objects other than tensors; refused. Ask for a .safetensors file.") from error

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from weightgen.errors import InputError, printable
+from weightgen.inr.signals.bodies import bodies_of, turned, volumes_of
 from weightgen.inr.signals.triangles import Surface
 
 SUFFIXES = (".obj", ".ply", ".stl", ".off")
@@ -55,19 +56,24 @@ def read_triangles(file: Path) -> np.ndarray:
     faces = faces[(faces != np.roll(faces, 1, axis=1)).all(1)]
     edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
     _, uses = np.unique(np.sort(edges, axis=1), axis=0, return_counts=True)
+    bodies = bodies_of(faces) if len(faces) else np.zeros(0, dtype=np.int64)
     if (uses != 2).any():
+        open_edges = uses[np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True)[1].reshape(-1)] != 2
+        torn, count = len(np.unique(np.repeat(bodies, 3)[open_edges])), int(bodies.max()) + 1
+        where = f", in {torn} of its {count} bodies" if count > 1 else ""
         raise InputError(
-            f"{shown}: is not closed: {int((uses != 2).sum())} of its {len(uses)} edges do not join two triangles.\n"
+            f"{shown}: is not closed: {int((uses != 2).sum())} of its {len(uses)} edges do not join two triangles"
+            f"{where}.\n"
             "What is inside is defined for watertight meshes only. Repair it first."
         )
     if len(np.unique(edges, axis=0)) < len(edges):
         raise InputError(f"{shown}: its triangles disagree about which side is outside. Repair it first.")
     side = np.ptp(vertices[faces].reshape(-1, 3), axis=0).max(initial=0) if len(faces) else 0.0
     triangles = vertices[faces] / (side or 1.0)
-    volume = np.einsum("fx,fx->", triangles[:, 0] - triangles[0, 0], _areas(triangles)) / 3 if side else 0.0
-    if abs(volume) < FLAT:
+    volumes = volumes_of(triangles, bodies) if side else np.zeros(1)
+    if (np.abs(volumes) < FLAT).all():
         raise InputError(f"{shown}: encloses no volume, expected a solid shape")
-    return np.asarray(vertices[faces])
+    return turned(np.asarray(vertices[faces]), bodies, volumes)
 
 
 def _parsed(file: Path) -> tuple[np.ndarray, np.ndarray]:
