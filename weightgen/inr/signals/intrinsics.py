@@ -23,19 +23,8 @@ def field_of_view(values: Mapping[str, Any], where: str) -> float:
     """
     numbers = {word: _number(values, word, where) for word in (*LENS[2:], *DISTORTION)}
     _refuse_others(values, numbers, where)
-    angle, focal, width = numbers["camera_angle_x"], numbers["fl_x"], numbers["w"]
-    if angle is not None and not 0 < angle < math.pi:
-        raise InputError(
-            f"{where}: expected a camera_angle_x between 0 and pi, found {_short(values, 'camera_angle_x')}"
-        )
-    if focal is not None and width is not None:
-        seen = 2 * math.atan(width / (2 * focal))
-        if angle is not None and not math.isclose(seen, angle, rel_tol=EQUAL):
-            raise InputError(
-                f"{where}: fl_x {focal:g} and w {width:g} make an angle of {seen:.4g}, camera_angle_x is {angle:.4g}.\n"
-                "Leave out the one that is wrong."
-            )
-        angle = seen
+    angle = _angle(values, numbers, ("camera_angle_x", "fl_x", "w"), where)
+    _angle(values, numbers, ("camera_angle_y", "fl_y", "h"), where)
     if angle is None:
         found = _short(values, "camera_angle_x")
         raise InputError(
@@ -46,8 +35,27 @@ def field_of_view(values: Mapping[str, Any], where: str) -> float:
     return angle
 
 
+def _angle(
+    values: Mapping[str, Any], numbers: Mapping[str, float | None], words: tuple[str, str, str], where: str
+) -> float | None:
+    """Return the angle along one side from its own word, or from a focal length and the side; None without either."""
+    angle, focal, size = (numbers[word] for word in words)
+    if angle is not None and not 0 < angle < math.pi:
+        raise InputError(f"{where}: expected a {words[0]} between 0 and pi, found {_short(values, words[0])}")
+    if focal is None or size is None:
+        return angle
+    seen = 2 * math.atan(size / (2 * focal))
+    told = f"{where}: {words[1]} {focal:g} and {words[2]} {size:g} make an angle of {seen:.4g}"
+    if angle is not None and not math.isclose(seen, angle, rel_tol=EQUAL):
+        raise InputError(f"{told}, {words[0]} is {angle:.4g}.\nLeave out the one that is wrong.")
+    if not 0 < seen < math.pi:
+        raise InputError(f"{told}, expected one between 0 and pi. Both are in pixels.")
+    return seen
+
+
 def _refuse_others(values: Mapping[str, Any], numbers: Mapping[str, float | None], where: str) -> None:
-    model = values.get("camera_model", "")
+    model = values.get("camera_model")
+    model = "" if model is None else model
     if str(model).upper() not in PINHOLES or values.get("is_fisheye"):
         name = "is_fisheye" if values.get("is_fisheye") else f"camera_model {printable(repr(model), 40)}"
         raise InputError(f"{where}: {name}: only pinhole cameras are modelled. Undistort the images to one first.")
@@ -75,7 +83,7 @@ def _refuse_oblong(numbers: Mapping[str, float | None], angle: float, where: str
     width, height, upright = numbers["w"], numbers["h"], numbers["fl_y"]
     level = numbers["fl_x"] or (None if width is None else width / (2 * math.tan(angle / 2)))
     high = numbers["camera_angle_y"]
-    if upright is None and high is not None and height is not None and 0 < high < math.pi:
+    if upright is None and high is not None and height is not None:
         upright = height / (2 * math.tan(high / 2))
     if level is not None and upright is not None and not math.isclose(level, upright, rel_tol=EQUAL):
         raise InputError(
@@ -90,7 +98,7 @@ def _number(values: Mapping[str, Any], word: str, where: str) -> float | None:
         return None
     found = json_number(values[word])
     size = word in ("fl_x", "fl_y", "w", "h")
-    if word != "camera_angle_x" and (not math.isfinite(found) or (size and found <= 0)):
+    if not word.startswith("camera_angle") and (not math.isfinite(found) or (size and found <= 0)):
         what = "a positive number" if size else "a number"
         raise InputError(f"{where}: expected {what} for {word}, found {_short(values, word)}")
     return found

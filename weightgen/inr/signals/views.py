@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +41,7 @@ class ViewConfig(Strict):
     """World coordinates are divided by it, to fall in [-1, 1]."""
     views: int | None = Field(None, ge=1)
     """Learn from so few of a scene's views, equally spaced among them (learnit fits from one)."""
-    angle: float = Field(0.6911, gt=0, lt=3.14)
+    angle: float = Field(0.6911, gt=0, lt=math.pi)
     """Horizontal field of view, in radians, of what is drawn of a fit."""
     pose: tuple[Row, Row, Row, Row] = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 4), (0, 0, 0, 1))
     """Camera to world of what is drawn of a fit: that of the first view held out of the first scene."""
