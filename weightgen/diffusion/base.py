@@ -80,4 +80,4 @@ def _place(module: nn.Module, name: str, shape: Sequence[int]) -> None:
         if parent not in module._modules:
             module.add_module(parent, nn.Module())
         module = module.get_submodule(parent)
-    module.register_buffer(last, torch.zeros(*shape))
+    module.register_buffer(last, torch.zeros(tuple(shape)))

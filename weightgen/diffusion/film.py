@@ -70,7 +70,8 @@ def modulated(layout: Layout, tensors: Mapping[str, Tensor], modulation: Tensor)
         scale, shift = (part[:, first : first + layer.rows] for part in (scales, shifts))
         first += layer.rows
         for name in layer.tensors:
-            found[name] = tensors[name] * (1 + scale).reshape(*scale.shape, *[1] * (tensors[name].ndim - 2))
+            rows = tensors[name].shape[1:2]  # none of a scalar
+            found[name] = tensors[name] * (1 + scale).reshape(len(scale), *rows, *[1] * (tensors[name].ndim - 2))
         last = layer.tensors[-1]
         if found[last].ndim == shift.ndim:  # a bias
             found[last] = found[last] + shift
