@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from weightgen.diffusion.asking import check_askable
 from weightgen.diffusion.concepts import Concept
 from weightgen.diffusion.folders import PROMPT, read_captions
 from weightgen.errors import InputError, UsageError, printable
@@ -30,7 +31,7 @@ def find_checkpoints(directory: Path) -> list[tuple[Concept, Path]]:
     """Return concepts and their weights: NAME.safetensors with NAME.txt, or NAME/ with weights and prompt.txt.
 
     Captions may also stand in captions.json, `{"NAME": ["caption", ...]}`. Raises UsageError where there is no such
-    directory, InputError where a checkpoint has no caption, or there are none.
+    directory, InputError where a checkpoint has no caption, or one that says nothing, or there are none.
     """
     shown = printable(str(directory))
     if not directory.is_dir():
@@ -43,7 +44,9 @@ def find_checkpoints(directory: Path) -> list[tuple[Concept, Path]]:
     if not files:
         raise InputError(f"{shown}: expected checkpoints as NAME.safetensors or NAME/{INSIDE[0]}, found none")
     said = read_json(directory / CAPTIONS) if (directory / CAPTIONS).is_file() else {}
-    return [(Concept(n, (), _captions(directory, n, file, said)), file) for n, file in sorted(files.items())]
+    found = [(Concept(n, (), _captions(directory, n, file, said)), file) for n, file in sorted(files.items())]
+    check_askable((concept for concept, _ in found), str(directory))
+    return found
 
 
 def same_shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:

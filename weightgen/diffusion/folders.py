@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from weightgen.diffusion.asking import check_askable
 from weightgen.diffusion.concepts import Concept
 from weightgen.diffusion.examples import Examples
 from weightgen.diffusion.pairs import Pair, read_pairs
@@ -73,6 +74,7 @@ def load_concepts(directory: Path) -> Paired:
     if odd is not None:
         raise InputError(f"{printable(str(odd))}: expected a name that can be printed. Rename it.")
     concepts = [Concept(d.name, (), read_captions(d / PROMPT)) for d in folders]
+    check_askable(concepts, str(directory))
     return Paired(concepts, [[reduced(pair) for pair in read_pairs(d)] for d in folders])
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from weightgen.diffusion.examples import Examples
+from weightgen.diffusion.folders import PROMPT
 from weightgen.diffusion.network_jobs import examples_of
 from weightgen.errors import InputError, printable
 from weightgen.reading.folders import visible
+from weightgen.reading.images import SUFFIXES
 from weightgen.recipe import CollectRecipe
 
 
@@ -36,15 +38,16 @@ def find_shown(directory: Path, recipe: CollectRecipe, told: Any, place: str | N
         return examples_of(recipe.model_copy(update={kind: place}))
     if recorded is None:
         return examples_of(recipe)
-    told = told if isinstance(told, Mapping) else {}
     candidates = [Path(recorded).expanduser()]
-    if isinstance(told.get("path"), str):
+    if told is not None:  # as in datasets of before it was recorded
+        if not isinstance(told, Mapping) or not all(isinstance(told.get(key), str) for key in ("path", "sha256")):
+            raise InputError(f"{printable(str(directory))}: expected a path and a sha256 for examples in its manifest")
         candidates.insert(0, Path(os.path.normpath(directory.resolve() / told["path"])))
     found = next((c for c in candidates if c.is_dir()), None)
     mend = f"Say where they lie: --examples DIR ({kind}, as they were collected)"
     if found is None:
         raise InputError(f"{printable(str(directory))}: its {kind} are not at {printable(str(candidates[0]))}.\n{mend}")
-    if told and _digest(found) != told.get("sha256"):
+    if told is not None and _digest(found) != told["sha256"]:
         raise InputError(
             f"{printable(str(found))}: are not the {kind} that {printable(str(directory))} was collected from.\n{mend}"
         )
@@ -52,9 +55,10 @@ def find_shown(directory: Path, recipe: CollectRecipe, told: Any, place: str | N
 
 
 def _digest(directory: Path) -> str:
-    """Return a hash of every visible file's name and content."""
+    """Return a hash of the names and contents of pictures and captions; what else lies there shows nothing."""
     whole = hashlib.sha256()
-    for file in sorted(f for f in directory.rglob("*") if visible(f, directory) and f.is_file()):
+    shows = (f for f in directory.rglob("*") if f.suffix.lower() in SUFFIXES or f.name == PROMPT)
+    for file in sorted(f for f in shows if visible(f, directory) and f.is_file()):
         with file.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         whole.update(f"{os.fsencode(file.relative_to(directory)).hex()} {content}\n".encode())

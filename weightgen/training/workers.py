@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from weightgen.errors import InputError
+from weightgen.errors import InputError, Remark
 from weightgen.training.interruption import Interrupted, stop_requests
 
 POLL = 0.5  # seconds between two looks at the progress of the workers
@@ -148,6 +149,7 @@ _counter: Any = None
 def _begin_worker(counter: Any, parent: int) -> None:
     global _counter
     _counter = counter
+    warnings.simplefilter("ignore", Remark)  # the parent reads the same data, and has said so
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
 
 
