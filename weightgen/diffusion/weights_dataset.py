@@ -160,7 +160,8 @@ def _values(file: Path, layout: Layout) -> Tensor:
         raise InputError(
             f"{printable(str(file))}: expected lists of numbers for 'values', found {printable(str(kind))}"
         )
-    values = np.asarray(column.flatten()).astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is no finite number, and is refused as such
+        values = np.asarray(column.flatten()).astype(np.float32)
     if len(values) % (len(layout) * layout.size) or len(values) != len(column) * layout.size:
         raise InputError(f"{printable(str(file))}: expected networks of {len(layout)} blocks of {layout.size} values")
     if not np.isfinite(values).all():
