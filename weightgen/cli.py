@@ -77,10 +77,11 @@ def _report_fault(error: Exception, words: Sequence[str], as_json: bool) -> NoRe
 def _reason(error: CycloptsError) -> str:
     from pydantic import ValidationError
 
+    from weightgen.recipe.base import told
+
     if isinstance(error.__cause__, ValidationError):  # the options are the fields of a recipe
         first = error.__cause__.errors()[0]
-        option = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
-        return f"--{option}: {first['msg'].lower()}"
+        return (f"--{first['loc'][0]}: ".replace("_", "-") if first["loc"] else "") + told(first)
     return str(error).strip().splitlines()[0]
 
 

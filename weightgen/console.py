@@ -31,6 +31,12 @@ def shell_word(text: str | Path) -> str:
     return f"$'{''.join(safe)}'"
 
 
+def python_word(text: str | Path) -> str:
+    """Return a name as a literal of Python in double quotes, without what cannot be seen."""
+    marks = {'"': '\\"', "\\": "\\\\"}
+    return '"' + "".join(marks.get(c) or printable(c) for c in str(text)) + '"'
+
+
 def first_process() -> bool:
     """Whether this process speaks for its launch (accelerate launch, torchrun): alone, or the first of several."""
     return int(os.environ.get("RANK", "0")) == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from inspect import Signature
 from typing import Annotated, Any, get_origin
 
@@ -42,10 +42,7 @@ def command_of(job: Job) -> Callable[..., int]:
         if recipe is None and any(field.is_required() for field in kind.model_fields.values()):
             raise UsageError(kind.missing)
         said = dict(zip(arguments, given, strict=False))  # of several, there may be none
-        try:
-            check_texts(said)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+        refuse_texts(said)
         recipe = (recipe or kind.model_validate({})).model_copy(update=said)
         if options["print_recipe"]:
             text = recipe.to_yaml()
@@ -56,6 +53,14 @@ def command_of(job: Job) -> Callable[..., int]:
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": int}
     return command
+
+
+def refuse_texts(said: Mapping[str, Any]) -> None:
+    """Raise UsageError for what a recipe would refuse, where it is changed without being looked at again."""
+    try:
+        check_texts(said)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def carry_out(job: Job, recipe: Recipe, console: Console, *, dry_run: bool = False, force: bool = False) -> int:

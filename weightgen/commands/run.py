@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weightgen.commands.of_jobs import carry_out
+from weightgen.commands.of_jobs import carry_out, refuse_texts
 from weightgen.commands.options import DryRun, Force, Json, Quiet
 from weightgen.console import Console
 from weightgen.jobs.table import JOBS, load_recipe
@@ -31,5 +31,7 @@ def run(
     """
     found = load_recipe(recipe)
     if out is not None:
-        found = found.model_copy(update={"out": str(out)})
+        said = {"out": str(out)}
+        refuse_texts(said)
+        found = found.model_copy(update=said)
     return carry_out(JOBS[found.stage], found, Console(json, quiet), dry_run=dry_run, force=force)

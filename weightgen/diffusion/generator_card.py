@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from weightgen.console import python_word, shell_word
 from weightgen.diffusion.weights_dataset import WeightsDataset
 from weightgen.errors import printable
 from weightgen.publishing.card import Card
@@ -44,11 +45,11 @@ a prompt that is unlike all of them is warned about, and what comes of it is not
 ## Use it
 
 ```sh
-weightgen generate "sepia tone, strength 0.7" --generator {name} --out start
+weightgen generate "sepia tone, strength 0.7" --generator {shell_word(name)} --out start
 weightgen apply start photo.png --out edited.png
 ```"""
     code = f"""from weightgen.diffusion.pipeline import WeightGenerationPipeline
 
-pipeline = WeightGenerationPipeline.from_pretrained("{name}")
+pipeline = WeightGenerationPipeline.from_pretrained({python_word(name)})
 weights = pipeline("sepia tone, strength 0.7").state_dicts[0]"""
     return Card("diffusers", words, code, "", ("weight-generation", "diffusion"))

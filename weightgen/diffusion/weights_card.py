@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from weightgen.console import python_word
 from weightgen.diffusion.blocks import Layout
 from weightgen.diffusion.concepts import SPLITS, Split
 from weightgen.diffusion.weights_dataset import BLOCKS, MODELS
@@ -66,8 +67,8 @@ PSNR, where it was measured, is that of each network on its own concept, on crop
 ```python
 import datasets
 
-blocks = datasets.load_dataset("{name}", "blocks", split="train").with_format("torch")
-models = datasets.load_dataset("{name}", "models", split="train")
+blocks = datasets.load_dataset({python_word(name)}, "blocks", split="train").with_format("torch")
+models = datasets.load_dataset({python_word(name)}, "models", split="train")
 ```
 
 A row of `blocks` is one block of one network: `values`, of which the first `length` count. They begin at `offset` in

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from weightgen.console import shell_word
 from weightgen.errors import printable
 from weightgen.inr.fitting import Adaptation
 from weightgen.inr.search import FEW, LONG, POINTS
@@ -47,7 +48,7 @@ Settings and numbers of this table were chosen on signals held out of the traini
 {table}
 ## Fit a signal
 
-`weightgen fit {name} SIGNAL --steps 2 --render out{start.kind.suffixes[0]}`"""
+`weightgen fit {shell_word(name)} SIGNAL --steps 2 --render out{start.kind.suffixes[0]}`"""
     tags = ("implicit-neural-representation", "meta-learning")
     return Card("weightgen", words, snippet(config, name), "Load it without weightgen", tags)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from weightgen.errors import UsageError, did_you_mean, printable
+from weightgen.recipe.base import told
 
 Activation = Literal["sine", "finer", "gauss", "wire", "relu"]
 
@@ -125,5 +126,4 @@ def checked(kind: type[M], values: Any, where: str) -> M:
         word = ".".join(map(str, first["loc"]))
         known = list(kind.model_fields)
         hint = did_you_mean(word, known) if first["type"] == "extra_forbidden" else ""
-        text = first["msg"].lower().removeprefix("value error, ")  # of our own rules, which are about several words
-        raise UsageError(f"{where}: {f'{printable(word)}: ' if word else ''}{text}.{hint}") from error
+        raise UsageError(f"{where}: {f'{printable(word)}: ' if word else ''}{told(first)}.{hint}") from error

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weightgen.console import SILENT, Reporter, shell_word
+from weightgen.console import SILENT, Reporter, python_word, shell_word
 from weightgen.diffusion.checkpoints import is_finite
 from weightgen.diffusion.network_jobs import examples_of
 from weightgen.diffusion.network_sources import Source, read_existing, train_all
@@ -117,7 +116,7 @@ def _told(made: Collected, reporter: Reporter) -> Made[Collected]:
     trained = f"; {made.seconds:.0f} s of training" if made.seconds else ""
     text = (
         f"wrote {shell_word(out)}/: {networks} networks of {made.blocks} blocks ({splits}{trained})\n"
-        f'read:   datasets.load_dataset({json.dumps(str(out))}, "blocks")\n'
+        f'read:   datasets.load_dataset({python_word(out)}, "blocks")\n'
         f"check:  weightgen verify {shell_word(out)}"
     )
     return Made(out, data, text, made)

@@ -79,6 +79,6 @@ def train(recipe: TrainRecipe, out: Path, *, force: bool = False, reporter: Repo
     text = (
         f"wrote {shell_word(out)}/: {made.metric} {value:.4f} on test data after {made.steps} steps "
         f"({made.seconds:.0f} s)\ncheck:  weightgen verify {shell_word(out)}\n"
-        f"cut:    weightgen subclone --src {out} --dst same --dst-args ..."
+        f"cut:    weightgen subclone --src {shell_word(out)} --dst same --dst-args ..."
     )
     return Made(out, data, text, made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weightgen.console import python_word
 from weightgen.models.positions import PITCH
 from weightgen.models.translator import TranslatorConfig
 
@@ -22,7 +23,7 @@ def snippet(config: TranslatorConfig, directory: str) -> str:
         "from safetensors.torch import load_file",
         "from torch.nn import functional as F",
         "",
-        f'w = load_file("{directory}/model.safetensors")',
+        f"w = load_file({python_word(directory + '/model.safetensors')})",
         "",
         "",
         "def edit(photos):",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weightgen.console import shell_word
 from weightgen.recipe.base import Recipe
 
 
@@ -54,5 +55,5 @@ def again(recipe: str, name: str) -> str:
 {recipe.strip()}
 ```
 
-`weightgen verify {name}` checks every file against `manifest.json`.
+`weightgen verify {shell_word(name)}` checks every file against `manifest.json`.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -13,7 +13,7 @@ import yaml
 from cyclopts import Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from weightgen.errors import UsageError
+from weightgen.errors import UsageError, printable
 from weightgen.recipe.arguments import parse_arguments
 
 
@@ -34,14 +34,30 @@ Arguments = Annotated[
 ]
 
 
+def told(error: Mapping[str, Any]) -> str:
+    """Return what an error of validation says: a rule of ours as it is written, one of pydantic's in lower case."""
+    ours = error["type"] == "value_error"
+    return str(error["ctx"]["error"]).rstrip(".") if ours else str(error["msg"]).lower()
+
+
 def check_texts(values: Mapping[str, Any]) -> None:
-    """Raise ValueError for the first text, or list of them, with what no path or file that is written could hold."""
+    """Raise ValueError for the first value with a text, however deep, that no path or file could hold."""
     for key, value in values.items():
-        for text in filter(lambda v: isinstance(v, str), value if isinstance(value, list) else [value]):
+        for text in _texts(value, set()):
             if "\0" in text:
-                raise ValueError(f"'{key}' holds a NUL character")
+                raise ValueError(f"'{printable(key)}' holds a NUL character")
             if any("\ud800" <= c <= "\udfff" for c in text):
-                raise ValueError(f"'{key}' is no UTF-8, which cards and recipes are written in. Rename it.")
+                raise ValueError(f"'{printable(key)}' is no UTF-8, which cards and recipes are written in. Rename it.")
+
+
+def _texts(value: Any, seen: set[int]) -> Iterator[str]:
+    """Yield the texts in plain values; a part that stands in several places, as YAML's aliases do, is read once."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list) and id(value) not in seen:
+        seen.add(id(value))
+        for part in [*value, *value.values()] if isinstance(value, Mapping) else value:
+            yield from _texts(part, seen)
 
 
 class Recipe(BaseModel):

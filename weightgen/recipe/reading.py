@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from weightgen.errors import UsageError, did_you_mean, printable
 from weightgen.reading.files import read_small
-from weightgen.recipe.base import Recipe
+from weightgen.recipe.base import Recipe, told
 from weightgen.recipe.yaml_values import parse_yaml
 
 MAX_BYTES = 1 << 20  # a recipe is written by hand
@@ -30,7 +30,7 @@ def refusal(kind: type[Recipe], error: ValidationError, where: str) -> UsageErro
     first = min(error.errors(), key=lambda e: e["type"] == "missing")  # a misspelt field is missing, too
     field = ".".join(map(str, first["loc"]))
     hint = did_you_mean(field, list(kind.model_fields)) if first["type"] == "extra_forbidden" else ""
-    return UsageError(f"{where}: {printable(field)}: {first['msg'].lower()}.{hint}")
+    return UsageError(f"{where}: {f'{printable(field)}: ' if field else ''}{told(first)}.{hint}")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

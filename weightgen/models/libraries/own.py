@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from weightgen.console import python_word
 from weightgen.errors import UsageError, did_you_mean, printable
 from weightgen.models.architecture import Adapter, Architecture
 from weightgen.models.building import on_meta
@@ -79,7 +80,7 @@ class Own(Adapter):
 
     def load_text(self, target: Architecture, name: str) -> str:
         """Return the call that loads a translator."""
-        return f'weightgen.diffusion.translator.load_translator(Path("{name}"))'
+        return f"weightgen.diffusion.translator.load_translator(Path({python_word(name)}))"
 
     def load_code(self, target: Architecture, name: str) -> str:
         """Return a loader that needs torch and safetensors only, as others' models do not need weightgen either."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weightgen.console import without_remarks
+from weightgen.console import python_word, without_remarks
 from weightgen.errors import InputError, UsageError, did_you_mean, printable
 from weightgen.models.architecture import Adapter, Architecture
 from weightgen.models.building import on_meta, refuse_empty, refuse_huge
@@ -111,8 +111,8 @@ class Timm(Adapter):
         from weightgen.models.norm_free import is_norm_free
 
         if is_norm_free(target.arguments):
-            return f'weightgen.inits.fixup.load("{name}")'
-        return f'timm.create_model("local-dir:{name}", pretrained=True)'
+            return f"weightgen.inits.fixup.load({python_word(name)})"
+        return f"timm.create_model({python_word('local-dir:' + name)}, pretrained=True)"
 
     def load_code(self, target: Architecture, name: str) -> str:
         """Return the import that the call needs, and the call."""

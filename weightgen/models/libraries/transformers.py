@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weightgen.console import python_word
 from weightgen.errors import InputError, UsageError
 from weightgen.models.architecture import Adapter, Architecture
 from weightgen.models.families import TRANSFORMERS
@@ -130,7 +131,7 @@ class Transformers(Adapter):
 
     def load_text(self, target: Architecture, name: str) -> str:
         """Return the class's from_pretrained."""
-        return f'transformers.{target.name}.from_pretrained("{name}")'
+        return f"transformers.{target.name}.from_pretrained({python_word(name)})"
 
     def reload(self, architecture: Architecture, directory: Path) -> list[str]:
         """Load onto the meta device with from_pretrained."""
