@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 
@@ -57,7 +58,8 @@ def printable(text: str, limit: int = 120) -> str:
 
 def printable_lines(text: object) -> object:
     """Return a text of several lines safe for a page, and anything that is no plain text as it is."""
-    return "\n".join(printable(line, sys.maxsize) for line in text.split("\n")) if type(text) is str else text
+    parts = re.split("([\n\xa0])", text) if type(text) is str else None  # a space that does not break is seen
+    return text if parts is None else "".join(p if p in ("\n", "\xa0") else printable(p, sys.maxsize) for p in parts)
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -92,7 +92,7 @@ def _steps(tick: float) -> str:
 
 def _spoken(results: Results) -> str:
     """The text alternative: from where to where each start goes; the table has the numbers between."""
-    metric = results["task"]["metric"]["name"]
+    metric = printable(results["task"]["metric"]["name"])
     lines = [
         f"{printable(s['name'])} from {number(s['curve']['mean'][0])} to {number(s['curve']['mean'][-1])}"
         for s in results["starts"]

@@ -32,7 +32,9 @@ def chart(panel: Panel, width: int, height: int) -> str:
             at = x.at(tick)
             parts.append(f'<path class="grid" d="M{at:.1f} {top}V{height - bottom}"/>')
             parts.append(f'<text class="x" x="{at:.1f}" y="{height - bottom + 18}">{tick:g}</text>')
-    parts.append(f'<text class="x" x="{(left + width - right) / 2:.0f}" y="{height - 8}">{escape(panel.over)}</text>')
+    parts.append(
+        f'<text class="x" x="{(left + width - right) / 2:.0f}" y="{height - 8}">{escape(printable(panel.over))}</text>'
+    )
     for line in panel.lines:
         points = [f"{x.at(a):.1f} {y.at(b):.1f}" for a, b in line.points]
         path = "L".join(points if len(points) > 1 else points * 2)  # one point: a dot, since lines have round ends
@@ -46,4 +48,4 @@ def _spoken(panel: Panel) -> str:
         f"{printable(line.name)} from {number(line.points[0][1])} to {number(line.points[-1][1])}"
         for line in panel.lines
     ]
-    return f"{panel.label} by {panel.over}: {'; '.join(told)}."
+    return f"{printable(panel.label)} by {printable(panel.over)}: {'; '.join(told)}."
