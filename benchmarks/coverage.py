@@ -48,6 +48,7 @@ class Outcome:
 
 def plan_pair(source: Any, target: Any, derive: bool) -> tuple[str, str]:
     """Return how a pair was planned, and why not better; raises what the planner raises."""
+    from weightgen.errors import CoverageError
     from weightgen.models.derive import derive_pair
     from weightgen.models.source import Source
     from weightgen.recipe import SubcloneRecipe, make_recipe
@@ -63,17 +64,18 @@ def plan_pair(source: Any, target: Any, derive: bool) -> tuple[str, str]:
     opened = Source(None, source, weights, {n: n for n in source.shapes}, (), None)
     layouts, result, why = None, "table", ""
     if has_table(source):
-        from weightgen.errors import CoverageError
-
         try:
             layouts = source.layout(), target.layout()
         except CoverageError as error:
             why = str(error)
     if layouts is None:
-        if derive and (layouts := derive_pair(source, target)) is not None:
-            result = "derived"
+        if not derive:
+            why = why or "no table (derivation not tried)"
         else:
-            why = why or ("no table, and no axes could be proven" if derive else "no table (derivation not tried)")
+            try:
+                layouts, result = derive_pair(source, target), "derived"
+            except CoverageError as error:
+                why = str(error)
     if layouts is not None:
         plan = build_plan(opened, target, layouts, method)
     else:

@@ -117,7 +117,7 @@ def _class_with_a_head(kind: str) -> list[str] | None:
 
 def _shrink(part: Any, divisor: int) -> None:
     wanted: dict[str, int] = {k: v // divisor for k, v in HALVED.items()}
-    wanted |= dict.fromkeys((*HEADS, *LAYERS), 4 // divisor) | dict.fromkeys(GROUPS, 2 // divisor)
+    wanted |= dict.fromkeys(HEADS, 8 // divisor) | dict.fromkeys((*LAYERS, *GROUPS), 4 // divisor)
     wanted |= {"head_dim": 16, "vocab_size": 300, "num_local_experts": 4, "num_experts": 4, "n_routed_experts": 4}
     wanted |= dict.fromkeys(TOKENS, 1)
     layers = getattr(part, "layer_types", None)

@@ -12,7 +12,7 @@ from transformers import BertConfig
 from weightgen.errors import CoverageError
 from weightgen.models.architecture import Architecture
 from weightgen.models.axes import Axis, Kind
-from weightgen.models.derive import _only, _proven, derive, derive_pair
+from weightgen.models.derive import _only, _proven, _runnable, derive, derive_pair
 from weightgen.models.layout import Layout
 from weightgen.models.layouts import find_layouts
 from weightgen.models.libraries import LIBRARIES
@@ -91,7 +91,9 @@ def test_a_wrong_guess_is_fixed_by_the_proof() -> None:
         tensors={n: swap(t) for n, t in layout.tensors.items()},
         sizes={wrong if a == ordered else a: n for a, n in layout.sizes.items()},
     )
-    proven = _proven(made, {"x": torch.randn(2, 3, 16, 16)}, claimed)
+    model = _runnable(made)
+    assert model is not None
+    proven = _proven(model, {"x": torch.randn(2, 3, 16, 16).double()}, claimed, [])
     assert proven is not None
     assert wrong not in proven.sizes
     assert free(proven) == free(layout)
@@ -106,7 +108,10 @@ def test_an_axis_that_the_output_does_not_depend_on_is_not_proven() -> None:
 
     layout = derive(architecture(lambda: Dead(8)))
     assert layout is not None
-    assert not any("halves" in name for name in free(layout))
+    proven = free(layout) - {str(a) for a in layout.unexercised}
+    assert proven
+    assert not any("halves" in name for name in proven)
+    assert any("halves" in str(a) for a in layout.unexercised)
 
 
 def test_a_model_that_contradicts_its_table_is_derived() -> None:
@@ -118,10 +123,10 @@ def test_a_model_that_contradicts_its_table_is_derived() -> None:
     source, target = made(), made(layers=(1, 1, 1, 1), channels=(16, 24, 32, 48))
     with pytest.raises(CoverageError, match="the timm ResNet table reads it as"):
         source.layout()
-    pair, why = find_layouts(source, target)
-    assert pair is not None
-    assert "the timm ResNet table reads it as" in why
-    assert pair[0].family.name == "derived axes"
+    found = find_layouts(source, target)
+    assert (found.route, found.pair is None) == ("derived", False)
+    assert "the timm ResNet table reads it as" in found.why
+    assert found.pair[0].family.name == "derived axes"
 
 
 def test_models_that_fail_are_left_to_the_caller() -> None:
@@ -130,7 +135,8 @@ def test_models_that_fail_are_left_to_the_caller() -> None:
             raise OSError("no")
 
     made = architecture(lambda: Broken(8))
-    assert derive_pair(made, made) is None
+    with pytest.raises(CoverageError, match="could not be tried out: OSError: no"):
+        derive_pair(made, made)
 
 
 def test_derivation_leaves_the_random_state_alone() -> None:

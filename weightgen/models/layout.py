@@ -56,6 +56,8 @@ class Layout:
     sizes: Mapping[Axis, int]
     """Size of every axis, depths included."""
     ignored: tuple[str, ...] = ()
+    unexercised: frozenset[Axis] = frozenset()
+    """Axes of derived layouts that no output depends on: free to be cut, and never proven."""
 
     def depths(self) -> list[Axis]:
         """Return the stacks of blocks, outermost first."""

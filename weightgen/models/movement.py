@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from weightgen.models.unify import Expression, axis, cut, fix, product, resolve, split, unify
+from weightgen.models.unify import Expression, axis, cut, fix, product, resolve, size_of, split, unify
 
 Dims = list[Expression]
 
@@ -18,6 +18,7 @@ class AxisBook:
         super().__init__()
         # The tensor is kept beside its dimensions: ids are reused once a tensor is gone.
         self._known: dict[int, tuple[torch.Tensor, Dims]] = {}
+        self._pending: dict[int, tuple[torch.Tensor, Expression]] = {}
 
     def track(self, tensor: torch.Tensor, fixed: bool) -> None:
         """Give a tensor new axes, unless it has some (tied parameters are one tensor)."""
@@ -27,6 +28,19 @@ class AxisBook:
     def assign(self, tensor: torch.Tensor, dims: Dims) -> None:
         """Say what the axes of a tensor are."""
         self._known[id(tensor)] = (tensor, dims)
+
+    def picked_from(self, tensor: torch.Tensor, dim: Expression) -> None:
+        """Say that a tensor is one entry of a dimension, whose order counts as soon as its values are looked at.
+
+        Models pick an entry for its shape alone, too.
+        """
+        self._pending[id(tensor)] = (tensor, dim)
+
+    def look_at(self, tensors: list[torch.Tensor]) -> None:
+        """Note that an operation looks at the values of these tensors."""
+        for tensor in tensors:
+            _, dim = self._pending.pop(id(tensor), (None, ()))
+            fix(dim)
 
     def dims(self, tensor: torch.Tensor) -> Dims:
         """Return the axes of a tensor; one that nobody tracked is a constant, so that its axes are fixed."""
@@ -130,21 +144,32 @@ class MovementRules(AxisBook):
         result = list(self.dims(tensor))
         n, kept = tensor.shape[at], outs[0].shape[at]
         if step not in (None, 1):
-            fix(result[at])
-            result[at] = axis(kept, True)
+            result[at] = self._strided(result[at], start or 0, step, kept)
         elif kept != n:
             first = max((start or 0) + (n if (start or 0) < 0 else 0), 0)
             result[at] = cut(result[at], first, first + kept)
         return [result]
 
+    def _strided(self, dim: Expression, start: int, step: int, kept: int) -> Expression:
+        """Return every so many entries of a dimension, of which each is the slow part of a product."""
+        size = size_of(dim)
+        if size % step or start >= step or kept != size // step:
+            fix(dim)
+            return axis(kept, True)
+        slow, fast = split(dim, step)
+        fix(fast)
+        return slow
+
     def _op_select(self, args: Any, kwargs: Any, outs: Any) -> list[Dims]:
         result = list(self.dims(args[0]))
-        fix(result.pop(args[1] % len(result)))
+        self.picked_from(outs[0], result.pop(args[1] % len(result)))
         return [result]
 
     def _op_unbind(self, args: Any, kwargs: Any, outs: Any) -> list[Dims]:
         result = list(self.dims(args[0]))
-        fix(result.pop((args[1] if len(args) > 1 else 0) % len(result)))
+        picked = result.pop((args[1] if len(args) > 1 else 0) % len(result))
+        for out in outs:
+            self.picked_from(out, picked)
         return [result for _ in outs]
 
     def _op_roll(self, args: Any, kwargs: Any, outs: Any) -> list[Dims]:
@@ -160,12 +185,3 @@ class MovementRules(AxisBook):
         table = self.dims(args[0])
         fix(table[0])
         return [[*self.dims(args[1]), table[1]]]
-
-    def _op_index(self, args: Any, kwargs: Any, outs: Any) -> list[Dims] | None:
-        used = [i for i, index in enumerate(args[1]) if index is not None]
-        if len(used) != 1:
-            return None
-        dims = self.dims(args[0])
-        fix(dims[used[0]])
-        middle = [axis(n, True) for n in args[1][used[0]].shape]
-        return [[*dims[: used[0]], *middle, *dims[used[0] + 1 :]]]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weightgen.models.axes import Axis, Kind
+from weightgen.models.axes import Axis, Dim, Kind
 from weightgen.models.layout import Layout
 from weightgen.models.selection import Selection, flat_indices
 
@@ -58,12 +58,18 @@ def randomise(model: torch.nn.Module, seed: int) -> None:
 
 
 def output_change(
-    model: torch.nn.Module, inputs: Mapping[str, Any], layout: Layout, seed: int, output_axes: tuple[str, ...] = ()
+    model: torch.nn.Module,
+    inputs: Mapping[str, Any],
+    layout: Layout,
+    seed: int,
+    output_axes: tuple[str, ...] = (),
+    laid_out: Sequence[tuple[Dim, ...]] | None = None,
 ) -> float:
     """Return the largest change of the outputs under random permutations, relative to their spread.
 
     `output_axes` name free axes along which the outputs themselves are laid out (the last dimension of a
-    headless model is `embed`); such outputs are compared after the same permutation.
+    headless model is `embed`); such outputs are compared after the same permutation. `laid_out`: what `outputs_of` the
+    model are laid out along, none for predictions; only they are compared then.
     """
     import torch
 
@@ -71,13 +77,15 @@ def output_change(
     inputs = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in inputs.items()}
     permutations = random_permutations(layout, np.random.default_rng(seed))
     with torch.no_grad():
-        before = _tensors(model(**inputs))
+        before = _outputs(model, inputs, laid_out is not None)
         state = {k: v.clone() for k, v in model.state_dict().items()}
         model.load_state_dict(permute(state, layout, permutations), strict=False)
-        after = _tensors(model(**inputs))
+        after = _outputs(model, inputs, laid_out is not None)
         model.load_state_dict(state)
     worst = 0.0
-    for a, b in zip(before, after, strict=True):
+    for number, (a, b) in enumerate(zip(before, after, strict=True)):
+        for i, dim in enumerate(laid_out[number] if laid_out else ()):
+            a = a.index_select(i, torch.as_tensor(flat_indices(dim, permutations)))
         candidates = [a]
         for name in output_axes:
             for axis, selection in permutations.items():
@@ -87,6 +95,16 @@ def output_change(
         change = min((c - b).abs().max().item() for c in candidates)
         worst = max(worst, change / max(a.std().item() if a.numel() > 1 else 1.0, 1e-12))
     return worst
+
+
+def _outputs(model: torch.nn.Module, inputs: Mapping[str, Any], chosen: bool) -> list[torch.Tensor]:
+    import torch
+
+    from weightgen.models.exact import outputs_of
+
+    torch.manual_seed(0)  # masked autoencoders draw their mask in every pass
+    output = model(**inputs)
+    return outputs_of(output)[0] if chosen else _tensors(output)
 
 
 def _tensors(output: Any) -> list[torch.Tensor]:

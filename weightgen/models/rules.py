@@ -13,21 +13,23 @@ from typing import Any
 
 import torch
 
-from weightgen.models.movement import Dims, MovementRules
+from weightgen.models.indexing import IndexingRules
+from weightgen.models.movement import Dims
 from weightgen.models.unify import Expression, axis, fix, product, split, unify
 
 # Operations that are not tagged as pointwise, but leave axes as they are.
 SAME = re.compile(
-    "clone|_to_copy|detach|alias|contiguous|lift_fresh|lift_fresh_copy|copy|_softmax|_log_softmax|native_dropout|dropout|"
+    "clone|_to_copy|detach|alias|contiguous|lift_fresh|lift_fresh_copy|copy|_softmax|_safe_softmax|_log_softmax|native_dropout|dropout|"
     "positive|hardswish|hardsigmoid|hardtanh|relu6|leaky_relu|threshold"
 )
 REDUCTIONS = re.compile("mean|sum|amax|amin|max|min|var|std|var_mean|logsumexp|prod|any|all")
 POOLS = re.compile("max_pool|avg_pool|upsample|reflection_pad|replication_pad")
 SHAPES = re.compile("view|_unsafe_view|reshape|squeeze|unsqueeze|flatten|unflatten|_reshape_alias|view_copy")
+ASKED = re.compile("equal|is_nonzero|_local_scalar_dense|is_same_size|item")  # answers that are no tensors
 NEW = re.compile("(new_)?(zeros|ones|full|empty)(_like)?")
 
 
-class Rules(MovementRules):
+class Rules(IndexingRules):
     """Rules of the operations that compute, and the choice of the rule for an operation."""
 
     def rule(self, name: str, func: Any) -> Callable[..., list[Dims] | None] | None:
@@ -46,6 +48,8 @@ class Rules(MovementRules):
             return self._attention
         if NEW.fullmatch(name):
             return lambda args, kwargs, outs: [[axis(n) for n in o.shape] for o in outs]
+        if ASKED.fullmatch(name):
+            return lambda args, kwargs, outs: [[] for _ in outs]
         return None
 
     def _pointwise(self, args: Any, kwargs: Any, outs: Any) -> list[Dims]:

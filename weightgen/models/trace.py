@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from weightgen.models.exact import exactly, outputs_of
 from weightgen.models.movement import Dims
 from weightgen.models.rules import Rules, leaves
 from weightgen.models.unify import axis, fix, mark_output, resolve, unify
@@ -20,6 +22,7 @@ class AxisTracer(Rules, TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run an operation and note which axes it ties."""
         kwargs = kwargs or {}
         tensors = [t for t in leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        self.look_at(tensors)
         before = [self.dims(t) for t in tensors]
         result = func(*args, **kwargs)
         outputs = [t for t in leaves(result) if isinstance(t, torch.Tensor)]
@@ -44,11 +47,22 @@ class AxisTracer(Rules, TorchDispatchMode):  # type: ignore[no-untyped-call]
                     unify(old, fresh)
             else:
                 self.assign(tensor, new)
+        self.carry(tensors, outputs)
         return result
 
 
-def trace(model: torch.nn.Module, inputs: Mapping[str, Any], names: Sequence[str]) -> dict[str, Dims]:
-    """Run a model once and return the axes of the named tensors of its state dict."""
+@dataclass(frozen=True)
+class Traced:
+    """What one forward pass says."""
+
+    tensors: dict[str, Dims]
+    """Of the state dict."""
+    outputs: list[Dims]
+    """Of the outputs, where they are laid out along axes of the network; empty where they are predictions."""
+
+
+def trace(model: torch.nn.Module, inputs: Mapping[str, Any], names: Sequence[str]) -> Traced:
+    """Run a model once and return the axes of the named tensors of its state dict, and of its outputs."""
     state = model.state_dict(keep_vars=True)
     tracer = AxisTracer()
     for value in inputs.values():
@@ -56,10 +70,13 @@ def trace(model: torch.nn.Module, inputs: Mapping[str, Any], names: Sequence[str
             tracer.track(value, fixed=True)
     for tensor in state.values():
         tracer.track(tensor, fixed=False)
-    with torch.no_grad(), tracer:
+    with torch.no_grad(), exactly(), tracer:
         output = model(**inputs)
-    for tensor in leaves(output):
-        if isinstance(tensor, torch.Tensor):
+    found, predictions = outputs_of(output)
+    tracer.look_at(found)
+    if predictions:
+        for tensor in found:
             for dim in tracer.dims(tensor):
                 mark_output(dim)
-    return {name: [resolve(d) for d in tracer.dims(state[name])] for name in names}
+    outputs = [] if predictions else [[resolve(d) for d in tracer.dims(t)] for t in found]
+    return Traced({name: [resolve(d) for d in tracer.dims(state[name])] for name in names}, outputs)

@@ -20,7 +20,7 @@ def _blocks(value: Any) -> Any:
 class SubcloneRecipe(Recipe):
     """Cut a small model's weights out of a larger one."""
 
-    without_effect: ClassVar[frozenset[str]] = frozenset({"out", "allow_missing"})
+    without_effect: ClassVar[frozenset[str]] = frozenset({"out", "allow_missing", "allow_shape", "require"})
 
     stage: Annotated[Literal["subclone"], Parameter(parse=False)] = "subclone"
     src: str = Field(
@@ -68,6 +68,12 @@ class SubcloneRecipe(Recipe):
     seed: Seed = Field(0, description="Seed of random choices and of what is initialised anew.")
     allow_missing: Flag = Field(
         False, description="Go on where the source lacks tensors that its architecture has: they are drawn anew."
+    )
+    allow_shape: Flag = Field(
+        False, description="Cut by sizes alone where no axes are known: heads and packed parts may be misaligned."
+    )
+    require: Literal["proven"] | None = Field(
+        None, description="Exit with 1 unless everything that is cut is cut along proven axes."
     )
     allow_pickle: Flag = Field(False, description="Read a pickled weights file (tensors only).")
 

@@ -27,5 +27,6 @@ def subcloned_card(recipe: SubcloneRecipe, source: Source, target: Architecture,
 (method `{recipe.method}`, axis table `{plan.family}`). Its outputs are not useful before training.
 
 - architecture: {target.name}, {plan.parameters:,} parameters in {len(plan.tensors)} tensors ({counts}){kept}
+- axes: {plan.truth.text()}
 - plan: `plan.json`, hash `{plan.hash[:16]}`{new}{warnings}"""
     return Card(target.library, words, target.adapter.load_code(target, name), base=base if hub else "")

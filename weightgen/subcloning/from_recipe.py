@@ -18,6 +18,7 @@ from weightgen.subcloning.methods import Method
 from weightgen.subcloning.plan import Plan
 from weightgen.subcloning.planner import build_plan
 from weightgen.subcloning.scores import Scores
+from weightgen.subcloning.truth import check_truth, truth_of
 from weightgen.subcloning.vocabulary import match_vocabularies
 
 DTYPES = {"keep": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
@@ -31,15 +32,24 @@ def make_plan(
     tokenizer: Path | None = None,
     progress: Progress | None = None,
 ) -> Plan:
-    """Plan by the family's table, else by derived and proven axes, else by shape."""
+    """Plan by the family's table, else by derived and proven axes, else by shape where that is allowed.
+
+    Raises UsageError where it is not, and CheckError where a plan falls short of what the recipe requires.
+    """
     dtype = DTYPES[recipe.dtype]
-    layouts, why = find_layouts(source.architecture, target)
-    if layouts is None:
+    found = find_layouts(source.architecture, target)
+    if found.pair is None:
         plan = plan_by_shape(source, target, method, recipe.seed, dtype)
-        return replace(plan, warnings=(*plan.warnings, why)) if why else plan
-    scores = _scores(recipe, method, source, layouts[0], progress)
-    vocabulary = _vocabulary(source, target, tokenizer)
-    return build_plan(source, target, layouts, method, recipe.seed, scores, vocabulary, dtype)
+    else:
+        scores = _scores(recipe, method, source, found.pair[0], progress)
+        vocabulary = _vocabulary(source, target, tokenizer)
+        plan = build_plan(source, target, found.pair, method, recipe.seed, scores, vocabulary, dtype)
+    unexercised = found.pair[1].unexercised if found.pair is not None else frozenset()
+    plan = replace(plan, truth=truth_of(plan, found.route, found.why, unexercised))
+    sides = (source.architecture, target)
+    one, other = (side.adapter.function(side) for side in sides)
+    check_truth(plan, recipe.require, recipe.allow_shape, same_function=one == other)
+    return plan
 
 
 def _vocabulary(source: Source, target: Architecture, tokenizer: Path | None) -> np.ndarray | None:

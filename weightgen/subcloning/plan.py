@@ -9,11 +9,38 @@ from typing import Any
 
 import numpy as np
 
+from weightgen.errors import printable
 from weightgen.models.axes import Axis, Dim, dim_text
 from weightgen.models.selection import Selection, flat_indices
 from weightgen.publishing.plan_hash import with_hash
 
 ACTIONS = ("copied", "selected", "resampled", "initialised")
+WORDS = {
+    "proven": "along proven axes",
+    "unexercised": "along axes that no output depends on",
+    "by shape": "by shape alone",
+    "whole": "copied whole",
+    "new": "new",
+}
+"""Shares of the target's values, and how they are said."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How far a plan can be trusted."""
+
+    route: str
+    """`table`: written down and proven in this project's tests; `derived`: found in a forward pass and proven on this
+    model; `shape`: guessed from sizes."""
+    why: str
+    """Why there was no better way; empty for tables."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Of the target's values, by the keys of `WORDS`."""
+
+    def text(self) -> str:
+        """Say it in a line or two."""
+        parts = [f"{share:.1%} {WORDS[word]}" for word, share in self.shares.items() if share]
+        return f"{self.route}: {', '.join(parts)}" + (f"\n        since {printable(self.why, 200)}" if self.why else "")
 
 
 @dataclass(frozen=True)
@@ -49,6 +76,8 @@ class Plan:
     """Depth axis -> the source blocks kept."""
     flops: int = 0
     """What deciding it took, calibration that is, in floating point operations of the model."""
+    truth: Truth = field(default_factory=lambda: Truth("table", ""))
+    """How the axes were found, and for which share of the values."""
 
     def indices(self, tensor: TensorPlan, dimension: int) -> np.ndarray | None:
         """Return the flat source indices along one dimension, None where all are kept in order."""
@@ -72,6 +101,7 @@ class Plan:
             "unused": list(self.unused),
             "warnings": list(self.warnings),
             "flops": self.flops,
+            "truth": {"route": self.truth.route, "why": self.truth.why, "shares": dict(self.truth.shares)},
         }
         return with_hash(data)
 

@@ -26,6 +26,7 @@ def plan_summary(plan: Plan, source: Source) -> dict[str, Any]:
         "source_parameters": sum(math.prod(source.weights.entries[n].shape) for n in source.stored.values()),
         "target_parameters": plan.parameters,
         "target_bytes": sum(nbytes(t) for t in plan.tensors),
+        "truth": {"route": plan.truth.route, "why": plan.truth.why, "shares": dict(plan.truth.shares)},
         "actions": {a: plan.count(a) for a in ACTIONS},
     }
 
@@ -37,6 +38,7 @@ def plan_text(plan: Plan, source: Source, target: Architecture) -> str:
         f"{source.architecture.name} -> {target.name}  ({plan.family})",
         f"parameters  {human_count(summary['source_parameters'])} -> {human_count(summary['target_parameters'])}, "
         f"{human_bytes(summary['target_bytes'])}    plan {plan.hash[:12]}",
+        f"axes        {plan.truth.text()}",
         "",
     ]
     axes: dict[str, Counter[str]] = {}
