@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from weightgen.reading.files import refuse_outside
-from weightgen.reading.json_files import read_json
+from weightgen.reading.json_files import check_json, read_json
 
 TOKENIZER = (
     "tokenizer.json",
@@ -32,7 +32,7 @@ def has_tokenizer(directory: Path) -> bool:
 
 
 def copy_sidecars(source: Path | None, tokenizer: Path | None, target: Path, width: int | None) -> list[str]:
-    """Copy what is there and return the names; raises InputError for links that lead out.
+    """Copy what is there and return the names; raises InputError for links that lead out, and JSON that is none.
 
     `width` is the target's hidden size, which pooling configs repeat.
     """
@@ -42,6 +42,8 @@ def copy_sidecars(source: Path | None, tokenizer: Path | None, target: Path, wid
             assert folder is not None
             if (folder / name).is_file():
                 refuse_outside(folder / name, folder)
+                if name.endswith(".json"):
+                    check_json(folder / name)
                 shutil.copyfile(folder / name, target / name)
                 copied.append(name)
     if source is not None and width is not None and "modules.json" in copied:

@@ -28,6 +28,7 @@ SUFFIXES = (
 )
 FAILURES = (
     OSError,
+    MemoryError,
     SyntaxError,
     ValueError,
     EOFError,

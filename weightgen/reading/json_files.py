@@ -11,6 +11,8 @@ from weightgen.reading.files import read_small
 
 MAX_BYTES = 10 << 20  # the largest real tokenizer-free config or index is well under 10 MB
 
+MAX_TOKENIZER = 256 << 20
+
 
 def read_json(path: Path, limit: int = MAX_BYTES) -> dict[str, Any]:
     """Return the object in a JSON file; raises InputError where it is missing, too large or not an object."""
@@ -23,6 +25,14 @@ def read_json(path: Path, limit: int = MAX_BYTES) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{shown}: expected a JSON object, found {type(value).__name__}")
     return value
+
+
+def check_json(path: Path) -> None:
+    """Raise InputError for a file that is no JSON of any kind; a tokenizer's may be large."""
+    try:
+        json.loads(read_small(path, MAX_TOKENIZER).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{printable(str(path))}: not valid JSON. Fetch it again, or leave it out.") from error
 
 
 def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
