@@ -1,7 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check lint clean
+CASES ?= 5000
+SEED ?= 1
+
+.PHONY: demo test check lint fuzz clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -14,6 +17,9 @@ demo: .venv/installed        ## subclone a really pretrained model and show what
 
 test: .venv/installed        ## run the tests
 	$(BIN)/python -m pytest -n 2
+
+fuzz: .venv/installed        ## change every kind of file, recipe and option at random: CASES=5000 SEED=1
+	$(BIN)/python -m tests.attacks.fuzz --cases $(CASES) --seed $(SEED)
 
 check: test lint             ## tests, lint and types
 
