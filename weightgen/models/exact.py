@@ -72,17 +72,18 @@ def outputs_of(output: Any) -> tuple[list[torch.Tensor], bool]:
     if isinstance(output, Mapping):
         named = [value for key, value in output.items() if "logit" in key]
         if named:
-            return _tensors(named), True
-        found = _tensors(list(output.values()))
+            return tensors_in(named), True
+        found = tensors_in(list(output.values()))
         return found[:1], False
-    return _tensors(output), True
+    return tensors_in(output), True
 
 
-def _tensors(output: Any) -> list[torch.Tensor]:
+def tensors_in(output: Any) -> list[torch.Tensor]:
+    """Return the floating-point tensors of nested outputs, in order."""
     if torch.is_tensor(output):
         return [output] if output.is_floating_point() else []
     if isinstance(output, Mapping):
         output = list(output.values())
     if isinstance(output, (list, tuple)):
-        return [t for part in output for t in _tensors(part)]
+        return [t for part in output for t in tensors_in(part)]
     return []

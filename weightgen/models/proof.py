@@ -100,20 +100,8 @@ def output_change(
 def _outputs(model: torch.nn.Module, inputs: Mapping[str, Any], chosen: bool) -> list[torch.Tensor]:
     import torch
 
-    from weightgen.models.exact import outputs_of
+    from weightgen.models.exact import outputs_of, tensors_in
 
     torch.manual_seed(0)  # masked autoencoders draw their mask in every pass
     output = model(**inputs)
-    return outputs_of(output)[0] if chosen else _tensors(output)
-
-
-def _tensors(output: Any) -> list[torch.Tensor]:
-    import torch
-
-    if torch.is_tensor(output):
-        return [output] if output.is_floating_point() else []
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    if isinstance(output, (list, tuple)):
-        return [t for part in output for t in _tensors(part)]
-    return []
+    return outputs_of(output)[0] if chosen else tensors_in(output)
