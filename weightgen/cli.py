@@ -33,7 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words
     try:
-        _refuse_no_text(words)
         code = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _refuse(_reason(error), words, as_json)
@@ -50,16 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         where = f"{printable(error.filename)}: " if isinstance(error.filename, str) else ""
         report_error(InputError(f"{where}{error.strerror or error}"), as_json)
         sys.exit(InputError.exit_code)
+    except UnicodeEncodeError as error:  # a word that no path can be; recipes name the option before it comes to that
+        if not any("\ud800" <= c <= "\udfff" for word in words for c in word):
+            _report_fault(error, words, as_json)
+        report_error(UsageError(f"'{printable(str(error.object))}' is no UTF-8, and no name. Rename it."), as_json)
+        sys.exit(UsageError.exit_code)
     except Exception as error:  # a fault of ours: everything that a user can mend is a WeightgenError
         _report_fault(error, words, as_json)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _refuse_no_text(words: Sequence[str]) -> None:
-    """Refuse names that are no UTF-8, which cards and recipes are written in; raises UsageError."""
-    odd = next((word for word in words if any("\ud800" <= c <= "\udfff" for c in word)), None)
-    if odd is not None:
-        raise UsageError(f"'{printable(odd)}' is no UTF-8, which cards and recipes are written in. Rename it.")
 
 
 def _report_fault(error: Exception, words: Sequence[str], as_json: bool) -> NoReturn:
