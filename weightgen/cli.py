@@ -22,6 +22,8 @@ app = App(
     suppress_keyboard_interrupt=False,  # main reports it
 )
 GROUPS = {name: Group(name, sort_key=place) for place, name in enumerate((START, FIELDS, PROVE, REST))}
+NO_MEMORY = ("can't allocate memory", "CUDA out of memory", "not enough memory")
+"""What torch says where NumPy and Python raise MemoryError."""
 for _name, _command in COMMANDS.items():
     app.command(_command.path, name=_name, help=_command.help, group=GROUPS[_command.group])
 app.register_install_completion_command()
@@ -49,14 +51,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         where = f"{printable(error.filename)}: " if isinstance(error.filename, str) else ""
         report_error(InputError(f"{where}{error.strerror or error}"), as_json)
         sys.exit(InputError.exit_code)
+    except MemoryError:
+        _too_large(as_json)
     except UnicodeEncodeError as error:  # a word that no path can be; recipes name the option before it comes to that
         if not any("\ud800" <= c <= "\udfff" for word in words for c in word):
             _report_fault(error, words, as_json)
         report_error(UsageError(f"'{printable(str(error.object))}' is no UTF-8, and no name. Rename it."), as_json)
         sys.exit(UsageError.exit_code)
+    except RuntimeError as error:
+        if "Symlink loop" in str(error):  # from pathlib, before Python 3.13
+            report_error(InputError(f"{printable(str(error))}. Check the path."), as_json)
+            sys.exit(InputError.exit_code)
+        if any(words in str(error) for words in NO_MEMORY):
+            _too_large(as_json)
+        _report_fault(error, words, as_json)
     except Exception as error:  # a fault of ours: everything that a user can mend is a WeightgenError
         _report_fault(error, words, as_json)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _too_large(as_json: bool) -> NoReturn:
+    """Say that the machine's memory does not do, and exit with 3."""
+    text = "not enough memory for this. Ask for smaller sizes or fewer items at a time, or free some memory."
+    report_error(InputError(text), as_json)
+    sys.exit(InputError.exit_code)
 
 
 def _report_fault(error: Exception, words: Sequence[str], as_json: bool) -> NoReturn:

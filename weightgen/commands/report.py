@@ -36,6 +36,8 @@ def report(
     from weightgen.compare.results import read_results
     from weightgen.compare.text import results_text
 
+    if not races:
+        raise UsageError("of which races? Name their directories")
     results = [read_results(race) for race in races]
     if out.exists() and not out.is_dir():
         raise UsageError(f"{printable(str(out))}: is a file. Choose a directory with --out.")

@@ -10,9 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from weightgen.compare.entries import Entry, make_start, parse_entry
-from weightgen.compare.jobs import PATIENCE, TUNING, finished, job_directory
+from weightgen.compare.jobs import PATIENCE, RESULT, TUNING, finished, job_directory
+from weightgen.compare.measured import Measured, read_measured, read_scores, unusable
 from weightgen.compare.runs import Run
 from weightgen.errors import InputError, UsageError, WeightgenError, printable
 from weightgen.inr.fitting import evaluator, looked_at
@@ -32,6 +34,7 @@ from weightgen.training.threads import use_threads
 BUDGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 TUNED = 6  # signals that rates are chosen on
 SHOWN, SHOWN_AT, SIDE = 3, (0, 1, 2, 5, 20), 96  # signals that are drawn, after which steps, and their size
+_RATES = TypeAdapter(dict[int, Recommended])
 
 
 @dataclass(frozen=True)
@@ -156,17 +159,23 @@ def carry_out_fits(recipe: CompareRecipe, job: FieldJob, out: Path, step_done: C
             told = {str(b): r.model_dump() for b, r in found.items()}
             (staged.path / "recommended.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         else:
-            recommended = read_rates(FieldJob(job.start, None, job.steps).directory(out, entry))
+            recommended = read_rates(FieldJob(job.start, None, job.steps).directory(out, entry), setup.budgets)
             _fit_all(start, setup, recommended, staged.path)
         staged.manifest.update(stage="compare", recipe_hash=recipe.hash)
     step_done(job.steps)
     return target
 
 
-def read_rates(directory: Path) -> dict[int, Recommended]:
-    """Return what a start's trials recommend, by budget."""
-    told = read_json(directory / "recommended.json")
-    return {int(b): Recommended.model_validate(r) for b, r in told.items()}
+def read_rates(directory: Path, budgets: Sequence[int]) -> dict[int, Recommended]:
+    """Return what a start's trials recommend, by budget; raises InputError where they do not for one of these."""
+    file = directory / "recommended.json"
+    try:
+        found = _RATES.validate_python(read_json(file))
+    except ValidationError as error:
+        raise unusable(file, error.errors()[0]["msg"].lower()) from error
+    if not {budgets[0], budgets[-1]} <= found.keys():
+        raise unusable(file, f"expected what suits {budgets[0]} and {budgets[-1]} steps")
+    return found
 
 
 def _fit_all(start: Start, setup: FieldSetup, recommended: dict[int, Recommended], directory: Path) -> None:
@@ -186,17 +195,24 @@ def _fit_all(start: Start, setup: FieldSetup, recommended: dict[int, Recommended
                 kind.save(drawn, directory / f"signal-{i}-step-{budget}.png", kind.shape(signal))
     flops = flops_of_fit(start, setup.test, setup.budgets[-1])
     result = {"marks": [0, *setup.budgets], "seconds": time.perf_counter() - began, "flops": flops}
-    (directory / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    (directory / RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
     np.save(directory / "curve.npy", curve, allow_pickle=False)
 
 
-def read_fits(directory: Path, name: str, seed: int, rate: float) -> Run:
-    """Return a finished run; its test scores are those at the end of its curve, which nothing was chosen by."""
-    found = read_json(directory / "result.json")
-    curve = np.load(directory / "curve.npy", allow_pickle=False)
+def read_fits(directory: Path, name: str, seed: int, rate: float, budgets: Sequence[int], signals: int) -> Run:
+    """Return a finished run; its test scores are those at the end of its curve, which nothing was chosen by.
+
+    Raises InputError where what is there is no fits of so many signals for these budgets.
+    """
+    found = read_measured(Measured, directory / RESULT)
+    if found.marks != [0, *budgets]:
+        raise unusable(directory / RESULT, f"expected the marks {[0, *budgets]}")
+    curve = read_scores(directory / "curve.npy", [len(found.marks)], signals)
+    if not np.isfinite(curve).any():
+        raise unusable(directory / "curve.npy", "holds no finite score")
     lowest = np.nanmin(np.where(np.isfinite(curve), curve, np.nan))
     curve = np.where(np.isfinite(curve), curve, lowest)
-    return Run(name, seed, rate, np.array(found["marks"]), curve, curve[-1], found["seconds"], found["flops"])
+    return Run(name, seed, rate, np.array(found.marks), curve, curve[-1], found.seconds, found.flops)
 
 
 def flops_of_fit(start: Start, signals: Sequence[Signal], steps: int, points: int = 0) -> float:

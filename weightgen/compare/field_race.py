@@ -101,11 +101,11 @@ def _refuse_unheeded(recipe: CompareRecipe) -> None:
 def _results(recipe: CompareRecipe, setup: FieldSetup, baseline: str, out: Path) -> Results:
     runs, starts = [], []
     for i, entry in enumerate(setup.entries):
-        rates = read_rates(FieldJob(i, None, 0).directory(out, entry))
+        rates = read_rates(FieldJob(i, None, 0).directory(out, entry), setup.budgets)
         final = rates[recipe.steps].adaptation
         for seed in range(recipe.seeds):
             directory = FieldJob(i, seed, 0).directory(out, entry)
-            runs.append(read_fits(directory, entry.name, seed, final.rate))
+            runs.append(read_fits(directory, entry.name, seed, final.rate, setup.budgets, len(setup.test)))
         made_in = Path(entry.directory).expanduser() if entry.directory else None
         told = lineage(made_in)
         told["chosen"] = {str(b): r.model_dump() for b, r in rates.items()}
@@ -139,7 +139,7 @@ def _pictures(setup: FieldSetup, out: Path) -> list[dict[str, Any]]:
         found.append(picture(signal.name, ITSELF, 0, 0.0, itself.read_bytes(), SIDE))
         for i, entry in enumerate(setup.entries):
             directory = FieldJob(i, 0, 0).directory(out, entry)
-            scores = read_fits(directory, entry.name, 0, 1.0)
+            scores = read_fits(directory, entry.name, 0, 1.0, setup.budgets, len(setup.test))
             for row, step in enumerate(scores.marks.tolist()):
                 file = directory / f"signal-{number}-step-{step}.png"
                 if step in SHOWN_AT and file.is_file():

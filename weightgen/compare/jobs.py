@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from weightgen.compare.measured import Trained, read_measured, read_scores, unusable
 from weightgen.compare.pictures import artist, steps_shown
 from weightgen.compare.runs import Run
 from weightgen.errors import CheckError, InputError
@@ -19,7 +20,6 @@ from weightgen.models.architecture import Architecture
 from weightgen.publishing.checkpoint import publish
 from weightgen.publishing.manifest import check
 from weightgen.publishing.work_directory import remove_work, work_directory
-from weightgen.reading.json_files import read_json
 from weightgen.recipe import CompareRecipe
 from weightgen.starts.agreement import architecture_of
 from weightgen.starts.start import Start, parse_starts
@@ -37,6 +37,7 @@ from weightgen.training.threads import use_threads
 TUNING = 1000
 """Added to the seeds of learning-rate trials, which must not share their luck with the runs that count."""
 
+RESULT = "result.json"
 PICTURES = "pictures"
 """Folder of the first seed's run, where the task has something to show."""
 
@@ -150,7 +151,7 @@ def carry_out(recipe: CompareRecipe, job: Job, out: Path, step_done: Callable[[i
             result["diverged"], scores["curve"] = error.step, error.curve
         if is_main_process():
             with publish(target, force=True) as staged:
-                (staged.path / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+                (staged.path / RESULT).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
                 for name, values in scores.items():
                     np.save(staged.path / f"{name}.npy", values.astype(np.float32), allow_pickle=False)
                 if drawn.is_dir():
@@ -172,29 +173,33 @@ def finished(directory: Path) -> bool:
 
 def read_value(directory: Path) -> float | None:
     """Return a trial's score, None where it diverged."""
-    value = read_json(directory / "result.json")["value"]
-    return None if value is None else float(value)
+    return read_measured(Trained, directory / RESULT).value
 
 
 def read_run(directory: Path, validation: int, test: int) -> Run:
-    """Return a finished run. One that diverged keeps the score of its first mark from there on, and for the test."""
-    found = read_json(directory / "result.json")
-    marks = np.array(found["marks"])
-    curve = np.load(directory / "curve.npy", allow_pickle=False)
-    if found["diverged"] is not None:
-        before = curve[:1] if len(curve) else np.zeros((1, validation), np.float32)
-        curve = np.concatenate([curve, np.repeat(before, len(marks) - len(curve), axis=0)])
-        scores = np.full(test, before.mean(), np.float32)
+    """Return a finished run. One that diverged keeps the score of its first mark from there on, and for the test.
+
+    Raises InputError where what is there is no run with scores of so many items.
+    """
+    found = read_measured(Trained, directory / RESULT)
+    if found.seed is None or not found.marks:
+        raise unusable(directory / RESULT, "expected a run, found a trial of a learning rate")
+    count, whole = len(found.marks), found.diverged is None
+    curve = read_scores(directory / "curve.npy", [count] if whole else range(count + 1), validation)
+    if whole:
+        scores = read_scores(directory / "test.npy", (), test)
     else:
-        scores = np.load(directory / "test.npy", allow_pickle=False)
+        before = curve[:1] if len(curve) else np.zeros((1, validation), np.float32)
+        curve = np.concatenate([curve, np.repeat(before, count - len(curve), axis=0)])
+        scores = np.full(test, before.mean(), np.float32)
     return Run(
-        found["start"],
-        found["seed"],
-        found["learning_rate"],
-        marks,
+        found.start,
+        found.seed,
+        found.learning_rate,
+        np.array(found.marks),
         curve,
         scores,
-        found["seconds"],
-        found["flops"],
-        found["diverged"],
+        found.seconds,
+        found.flops,
+        found.diverged,
     )

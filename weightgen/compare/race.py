@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from weightgen.compare.jobs import PICTURES, Job, Setup, carry_out, read_run, read_value, set_up
+from weightgen.compare.jobs import PICTURES, RESULT, Job, Setup, carry_out, marks_of, read_run, read_value, set_up
+from weightgen.compare.measured import unusable
 from weightgen.compare.pictures import pictures, steps_shown
 from weightgen.compare.rates import best_rate, next_rate
 from weightgen.compare.report import write_report
@@ -73,11 +74,12 @@ class _Schedule:
     """Which job comes when: a start's trials one after another, then its runs."""
 
     def __init__(self, recipe: CompareRecipe, setup: Setup, budgets: Sequence[int]) -> None:
-        self._recipe, self._setup, self._budgets = recipe, setup, budgets
+        self._recipe, self._setup, self.budgets = recipe, setup, budgets
         self._sign = 1 if setup.task.metric.higher_is_better else -1
         self.tried: list[dict[float, float | None]] = [{} for _ in setup.starts]
         """Learning rate -> score on the tuning set, None where it diverged; of each start."""
-        self.runs: list[list[Path]] = [[] for _ in setup.starts]
+        self.runs: list[dict[int, Path]] = [{} for _ in setup.starts]
+        """Seed -> where its run was published; of each start."""
 
     def first(self) -> list[Job]:
         return [self._trial(i) for i in range(len(self._setup.starts))]
@@ -85,13 +87,13 @@ class _Schedule:
     def then(self, job: Job, directory: Path) -> list[Job]:
         i = job.start
         if job.seed is not None:
-            self.runs[i].append(directory)
+            self.runs[i][job.seed] = directory
             return []
         self.tried[i][job.learning_rate] = read_value(directory)
         if len(self.tried[i]) < self._recipe.lr_trials:
             return [self._trial(i)]
         rate = self.rate(i)
-        return [Job(i, rate, seed, self._budgets[i]) for seed in range(self._recipe.seeds)]
+        return [Job(i, rate, seed, self.budgets[i]) for seed in range(self._recipe.seeds)]
 
     def words(self) -> str:
         ended = sum(map(len, self.tried)) + sum(map(len, self.runs))
@@ -108,7 +110,7 @@ class _Schedule:
         return best_rate(self._signed(i))
 
     def _trial(self, i: int) -> Job:
-        return Job(i, next_rate(self._signed(i), self._recipe.lr), None, self._budgets[i])
+        return Job(i, next_rate(self._signed(i), self._recipe.lr), None, self.budgets[i])
 
     def _signed(self, i: int) -> dict[float, float]:
         return {r: -math.inf if v is None else self._sign * v for r, v in self.tried[i].items()}
@@ -116,8 +118,14 @@ class _Schedule:
 
 def _results(recipe: CompareRecipe, setup: Setup, schedule: _Schedule, baseline: str, out: Path) -> Results:
     sizes = setup.task.sizes
-    directories = [d for paths in schedule.runs for d in sorted(paths)]
-    runs = [read_run(d, sizes["validation"], sizes["test"]) for d in directories]
+    runs = []
+    for i, start in enumerate(setup.starts):
+        marks = marks_of(recipe, schedule.budgets[i], steps_shown(setup.task, recipe.steps))
+        for seed, directory in sorted(schedule.runs[i].items()):
+            run = read_run(directory, sizes["validation"], sizes["test"])
+            if (run.start, run.seed, tuple(run.marks.tolist())) != (start.name, seed, marks):
+                raise unusable(directory / RESULT, f"expected run {seed} of '{start.name}', scored {len(marks)} times")
+            runs.append(run)
     starts = [
         StartInfo(
             start.name,
@@ -142,9 +150,9 @@ def _results(recipe: CompareRecipe, setup: Setup, schedule: _Schedule, baseline:
         command=f"weightgen run {SAVED} --out {shell_word(out.name)}",
         environment=environment() | versions(setup.architecture.library) | {"items": dict(sizes)},
     )
-    first = [(r, d) for r, d in zip(runs, directories, strict=True) if r.seed == 0]
+    directories = [paths[0] / PICTURES for paths in schedule.runs]
     steps = steps_shown(setup.task, recipe.steps)
-    drawn = pictures(setup.task, [r for r, _ in first], [d / PICTURES for _, d in first], steps)
+    drawn = pictures(setup.task, [r for r in runs if r.seed == 0], directories, steps)
     found = assemble(runs, starts, info)
     return check_results({**found, "pictures": drawn}, NAME) if drawn else found
 

@@ -18,6 +18,8 @@ from weightgen.errors import InputError, UsageError, printable
 
 Kind = Literal["convolution", "linear", "vector", "scalar"]
 Names = tuple[str, ...]
+LARGEST, MOST = 1 << 20, 1 << 22
+"""Values of a block and blocks of a network: to a denoiser each is a token, and some thousands are many."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,20 @@ class Layout:
     def __init__(self, shapes: Mapping[str, Sequence[int]], size: int) -> None:
         """`shapes` of all tensors by name, in any order; `size` of a block.
 
-        Raises UsageError for a size below 1 and for shapes that hold nothing.
+        Raises UsageError for a size below 1 or beyond any use, shapes that hold nothing, and too many blocks.
         """
-        if size < 1:
-            raise UsageError(f"block size: expected at least 1, found {size}")
+        if not 1 <= size <= LARGEST:
+            limit = "at least 1" if size < 1 else f"at most {LARGEST}"
+            raise UsageError(f"block size: expected {limit}, found {size}")
         self.size = size
         self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes, key=_natural)}
         empty = next((n for n, s in self.shapes.items() if 0 in s), None)
         if empty is not None or not self.shapes:
             raise UsageError(f"'{printable(empty)}' holds no values" if empty is not None else "no tensors to lay out")
         self.layers = tuple(_layers(self.shapes))
+        count = sum(_count(layer, size) for layer in self.layers)
+        if count > MOST:
+            raise UsageError(f"{count} blocks of {size} values, the limit is {MOST}: take larger blocks")
         self.blocks = tuple(b for i, layer in enumerate(self.layers) for b in _blocks(i, layer, size))
 
     def __eq__(self, other: object) -> bool:
@@ -206,6 +212,13 @@ def _layers(shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
 def _paired(weight: tuple[int, ...] | None, bias: tuple[int, ...] | None) -> bool:
     """Whether a bias has one value for each of the weight's output channels."""
     return bool(weight) and weight is not None and bias == weight[:1]
+
+
+def _count(layer: Layer, size: int) -> int:
+    """Return how many blocks a layer fills, as `_blocks` lists them."""
+    if layer.columns > size:
+        return layer.rows * -(-layer.columns // size)
+    return -(-layer.rows // (size // layer.columns))
 
 
 def _blocks(index: int, layer: Layer, size: int) -> list[Block]:

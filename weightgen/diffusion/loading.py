@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from weightgen.diffusion.pipeline import WeightGenerationPipeline
 from weightgen.errors import InputError, UsageError, printable
 from weightgen.models.tensorfile import read_header
+from weightgen.models.translator import CONFIG, config_of
 from weightgen.publishing.manifest import NAME, find_problems
 from weightgen.reading.json_files import read_json
 
@@ -42,6 +43,9 @@ def load_generator(directory: Path) -> WeightGenerationPipeline:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = printable((str(error).splitlines() or [type(error).__name__])[0], 200)
         raise InputError(f"{shown}: cannot be read: {reason}") from error
+    told = dict(pipeline.base.config.architecture)
+    if told.get("format") == "weightgen-translator":
+        config_of(told, directory / "base" / CONFIG)
     for part, entries in stored.items():
         _check_tensors(getattr(pipeline, part).state_dict(), set(entries), printable(str(directory / part / WEIGHTS)))
     return pipeline

@@ -35,6 +35,8 @@ class PhraseBook(ModelMixin, ConfigMixin):
     def __init__(self, phrases: list[str], encoder: str, width: int) -> None:
         """`encoder`: name of the text encoder; `width`: of its embeddings."""
         super().__init__()
+        if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
+            raise ValueError("phrases: expected a list of texts")
         self.phrases = list(phrases)
         self.register_buffer("embeddings", torch.zeros(len(phrases), width))
 

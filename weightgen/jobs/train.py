@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from weightgen.console import SILENT, Reporter, shell_word
+from weightgen.errors import CheckError
 from weightgen.jobs.made import Made
 from weightgen.models.loading import save_model
 from weightgen.models.masks import held, save_mask
@@ -59,6 +61,11 @@ def train(recipe: TrainRecipe, out: Path, *, force: bool = False, reporter: Repo
         trained = run(model, task, settings, work / "states", progress=progress, tracker=recipe.tracker)
         test = score(trained.model, task, "test")
         value = float(task.metric.of(test))
+        if not math.isfinite(value):
+            raise CheckError(
+                f"{task.metric.name} on test data is {value}: nothing was learned that could be published.\n"
+                "Lower --lr, or look at the start's weights: weightgen diagnose. Choose another --out for it."
+            )
         if is_main_process():
             evidence = {"metric": task.metric.name, "split": "test", "items": len(test), "value": value}
             with publication(out, recipe, architecture.library, force=force) as published:

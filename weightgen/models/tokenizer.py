@@ -16,7 +16,9 @@ def open_tokenizer(directory: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        tokenizer("a")  # some of its settings are first looked at here
+        return tokenizer
     except Exception as error:  # each kind of tokenizer, and the Rust behind it, raises its own
         reason = printable((str(error).splitlines() or [type(error).__name__])[0])
         raise InputError(f"{printable(str(directory))}: its tokenizer cannot be read: {reason}") from error

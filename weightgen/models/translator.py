@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -131,8 +131,13 @@ def _side_by_side(config: TranslatorConfig, tensors: Mapping[str, Tensor], input
 
 def read_config(file: Path) -> TranslatorConfig:
     """Return what a JSON file says of a translator; raises InputError naming the word that is wrong."""
+    return config_of(read_json(file), file)
+
+
+def config_of(values: Mapping[str, Any], file: Path) -> TranslatorConfig:
+    """Return what values that a file holds say of a translator; raises InputError naming the word that is wrong."""
     try:
-        return TranslatorConfig.model_validate(read_json(file))
+        return TranslatorConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         word = printable(".".join(map(str, first["loc"])))

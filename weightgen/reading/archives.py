@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 
 from weightgen.errors import InputError, printable
@@ -26,7 +27,7 @@ def unpacked(file: Path) -> Path:
     try:
         check_archive(file)
         return Path(datasets.DownloadManager().extract(str(file.resolve())))
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, EOFError, zlib.error) as error:
         raise InputError(f"{shown}: cannot be unpacked ({printable(str(error))})") from error
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import yaml
 from cyclopts import Parameter
@@ -24,6 +24,8 @@ class Argument(Parameter):
 ARGUMENT = Argument(parse=False)
 MAX_SEED = 2**32 - 2**20
 """Largest seed: NumPy takes 32 bits, and runs and processes add their numbers."""
+MAX_NUMBER = 2**53
+"""Largest number of anything: what every reader of JSON holds exactly, and far more than a machine can make."""
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Flag = Annotated[bool, Parameter(negative=())]
 Stage = Annotated[str, Parameter(parse=False)]
@@ -76,6 +78,15 @@ class Recipe(BaseModel):
         if isinstance(data, Mapping):
             check_texts(data)
         return data
+
+    @model_validator(mode="after")
+    def _number_that_is_exact(self) -> Self:
+        for key in type(self).model_fields:
+            value = getattr(self, key)
+            for number in value if isinstance(value, list) else [value]:
+                if isinstance(number, int) and abs(number) > MAX_NUMBER:
+                    raise ValueError(f"'{key}' is beyond 2^53, which nothing can be")
+        return self
 
     stage: Stage
     out: str | None = Field(None, description="Directory to write.")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 
 from weightgen.console import without_remarks
@@ -19,6 +20,20 @@ from weightgen.publishing.retention import newest_complete, retain, state_direct
 from weightgen.reading.json_files import read_json
 from weightgen.training.accelerator import Accelerator, broadcast_object_list
 from weightgen.training.settings import Settings, differences
+
+
+class Progress(BaseModel):
+    """progress.json of a saved state."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    settings: dict[str, Any]
+    """What `record` said."""
+    step: int = Field(ge=0)
+    seconds: float
+    losses: list[float]
+    loss_sum: float
+    loss_steps: int = Field(ge=0)
 
 
 class SavedRun:
@@ -62,9 +77,15 @@ class SavedRun:
                     "Free some space, and repeat the command to go on."
                 ) from error
             if staged is not None:
-                found = {"settings": self.record(), "step": self.step, "seconds": self.seconds, "losses": self.losses}
-                open_sum = {"loss_sum": float(self.loss_sum), "loss_steps": self.loss_steps}
-                (staged.path / "progress.json").write_text(json.dumps(found | open_sum, indent=1) + "\n")
+                progress = Progress(
+                    settings=self.record(),
+                    step=self.step,
+                    seconds=self.seconds,
+                    losses=self.losses,
+                    loss_sum=float(self.loss_sum),
+                    loss_steps=self.loss_steps,
+                )
+                (staged.path / "progress.json").write_text(json.dumps(progress.model_dump(), indent=1) + "\n")
                 np.save(staged.path / "curve.npy", np.array(self.curve), allow_pickle=False)
                 if self.averaged is not None:
                     torch.save(self.averaged.state_dict(), staged.path / "averaged.bin")
@@ -76,23 +97,40 @@ class SavedRun:
             retain(self.states)
 
     def resume(self) -> None:
-        """Go on from the newest complete state; raises UsageError where it was another run's."""
+        """Go on from the newest complete state.
+
+        Raises UsageError where it was another run's, InputError where it is not what a run saves.
+        """
         found = newest_complete(self.states) if self.states is not None else None
         if found is None:
             return
-        saved = read_json(found / "progress.json")
-        changed = differences(saved["settings"], self.record())
+        try:
+            saved = Progress.model_validate(read_json(found / "progress.json"))
+        except ValidationError as error:
+            raise _unusable(found, error.errors()[0]["msg"]) from error
+        changed = differences(saved.settings, self.record())
         if changed:
             raise UsageError(
                 f"{found.parent}: was started with other settings: {'; '.join(changed[:5])}.\n"
                 "Repeat the first command line to go on, or choose another --out."
             )
-        with warnings.catch_warnings(action="ignore"):  # of its own deprecations
-            self.accelerator.load_state(str(found))
-        if self.averaged is not None:
-            self.averaged.load_state_dict(torch.load(found / "averaged.bin", weights_only=True))
-        self.step, self.seconds, self.losses = saved["step"], saved["seconds"], saved["losses"]
-        self.loss_sum += saved["loss_sum"]
-        self.loss_steps = saved["loss_steps"]
-        self.curve = list(np.load(found / "curve.npy", allow_pickle=False))
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of its own deprecations
+                self.accelerator.load_state(str(found))
+            if self.averaged is not None:
+                self.averaged.load_state_dict(torch.load(found / "averaged.bin", weights_only=True))
+            self.curve = list(np.load(found / "curve.npy", allow_pickle=False))
+        except Exception as error:  # Accelerate, torch and NumPy let through whatever a broken file provokes
+            raise _unusable(found, str(error) or type(error).__name__) from error
+        self.step, self.seconds, self.losses = saved.step, saved.seconds, saved.losses
+        self.loss_sum += saved.loss_sum
+        self.loss_steps = saved.loss_steps
         self.last_saved = found
+
+
+def _unusable(state: Path, reason: str) -> InputError:
+    first = printable((reason.splitlines() or [""])[0], 150)
+    return InputError(
+        f"{printable(str(state))}: is no saved state that can be read ({first}).\n"
+        "Remove it, and the same command goes on from an earlier one, or begins again."
+    )

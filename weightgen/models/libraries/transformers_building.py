@@ -22,7 +22,10 @@ def build_model(config: Any, class_name: str | None) -> tuple[torch.nn.Module, C
 
     check_sizes(config)
     refuse_uneven(config)
-    class_name = class_name or next(iter(config.architectures or []), None)
+    listed = config.architectures or []
+    if not isinstance(listed, (list, tuple)):
+        raise UsageError(f"architectures: expected a list of names, found {printable(repr(listed), 40)}")
+    class_name = class_name or next(iter(listed), None)
     model_class = getattr(transformers, str(class_name), None) if class_name else None
     # The name comes from a file: nothing but a model may be built by it.
     if class_name and not _is_model(model_class):
