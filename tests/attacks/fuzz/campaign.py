@@ -41,7 +41,7 @@ class Campaign:
     def __init__(self, home: Path, seed: int) -> None:
         self.home, self.seed, self.kinds = home, seed, kinds()
         self.inputs = home / "inputs"
-        self.names = list(self.kinds)
+        self.names = [*FILES, *self.kinds]  # files twice: what is in them is read the furthest
 
     def prepare(self) -> None:
         """Make every input, with our own commands where they make such files, and import what they import."""

@@ -100,7 +100,7 @@ def reseal(below: Path) -> None:
                 else:
                     del records[name]
             manifest.write_text(json.dumps(content))
-        except (OSError, *formats.UNREADABLE):  # it is what was changed
+        except (RecursionError, *formats.UNREADABLE):  # it is what was changed
             continue
 
 

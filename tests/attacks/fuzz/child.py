@@ -52,7 +52,6 @@ class Child:
         self.place, self.scratch = place, place.with_name(place.name + ".scratch")
         self.note = self.scratch / "case.json"
         self.scratch.mkdir()
-        self.before = _resident()
         self.pid = os.fork()
         if self.pid == 0:
             _carry_out(make, place, self.scratch, modules)
@@ -76,7 +75,7 @@ class Child:
             os.waitstatus_to_exitcode(status),
             *((self.scratch / name).read_text(errors="backslashreplace") for name in ("out", "err")),
             usage.ru_utime + usage.ru_stime,
-            max(0, usage.ru_maxrss * 1024 - self.before),
+            max(0, usage.ru_maxrss * 1024 - int((self.scratch / "memory").read_text() or 0)),
             self.interrupted,
             faults[0].read_text() if faults else "",
         )
@@ -96,6 +95,7 @@ def _carry_out(make: Make, place: Path, scratch: Path, modules: Path | None) -> 
         for number, name in ((0, os.devnull), (1, scratch / "out"), (2, scratch / "err")):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT, 0o600), number)
         (scratch / "tmp").mkdir()
+        (scratch / "memory").write_text(str(_resident()))
         words = make(scratch / "case.json")
         os.environ["TMPDIR"] = tempfile.tempdir = str(scratch / "tmp")
         os.chdir(place)

@@ -57,7 +57,7 @@ def _left(path: Path, code: int) -> Iterator[str]:
     if path.suffix in WORK or (code and (race or (path / MARK).exists())):
         if not code:
             yield f"leaves work: {path.suffix}"
-    elif code and code != 1:
+    elif code not in (0, 1) and list(_incomplete(path)):
         yield f"leaves '{path.name}'"
     elif path.is_dir() and not race:
         yield from _incomplete(path)
@@ -67,6 +67,9 @@ def _incomplete(directory: Path) -> Iterator[str]:
     from weightgen.errors import WeightgenError
     from weightgen.publishing.checkpoint import verify
 
+    if not directory.is_dir():
+        yield "is no directory"
+        return
     if (directory / "report.html").is_file():
         return
     if not (directory / "manifest.json").exists():

@@ -149,7 +149,7 @@ def change_sound(draw: Random, raw: bytes) -> bytes:
     count, channels = draw.choice([0, 1, 2, 50, len(samples)]), draw.choice([1, 2, 5])
     samples = np.repeat(samples[:count, None], channels, 1) * draw.choice([0.0, 1.0, 1e-9, np.nan, np.inf, 1e30])
     made = io.BytesIO()
-    subtype = draw.choice(["FLOAT", "DOUBLE", "PCM_U8", "PCM_16", "ULAW"])
+    subtype = draw.choice(["FLOAT", "DOUBLE", "PCM_U8", "PCM_16", "PCM_24"])
     soundfile.write(made, samples, draw.choice([rate, 1, 192_000]), format="WAV", subtype=subtype)
     return made.getvalue()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import os
 import shutil
 import struct
 import zipfile
@@ -14,6 +16,7 @@ from PIL import Image
 
 from tests.inr.balls import around, write_scene
 from tests.inr.small_start import blobs
+from tests.reporters import Watching
 from tests.tiny_text import save_model, save_text
 
 VIT = {"embed_dim": 12, "depth": 2, "num_heads": 2, "img_size": 8, "patch_size": 4, "in_chans": 3, "num_classes": 2}
@@ -43,6 +46,7 @@ def make_inputs(home: Path) -> None:
     _models(home)
     _adapters(home / "adapters")
     (home / "outside").write_text("not yours\n")
+    _half_trained(home)
 
 
 def pictures(folder: Path, count: int, first: int = 0, side: int = 12, mode: str = "RGB") -> None:
@@ -146,3 +150,22 @@ def _adapters(folder: Path) -> None:
         }
         save_file(tensors, folder / f"{i}.safetensors", metadata={"format": "pt"})
         (folder / f"{i}.txt").write_text(f"style {i}\n")
+
+
+class _Stopped(BaseException):
+    """What ends a training as kill -9 does: nothing gets to clean up."""
+
+
+def _half_trained(home: Path) -> None:
+    """Leave a training in the middle, as the kind `train-on` goes on with it; this process ends thereafter."""
+    from weightgen.jobs.train import train
+    from weightgen.recipe import TrainRecipe
+
+    def stop(done: int, total: int, words: str) -> None:
+        if done == 2:
+            raise _Stopped
+
+    os.chdir(home)  # the recipe's paths are those of the command
+    recipe = TrainRecipe(task="classify", data="idx", start="vit", steps=3, batch_size=2, threads=1, save_every=1)
+    with contextlib.suppress(_Stopped):
+        train(recipe, Path("half"), reporter=Watching(stop))

@@ -31,6 +31,8 @@ LEARN += "--budget 1 --threads 1"
 for _name in ("image", "audio", "shape", "ct", "views"):
     MAKE[f"start-{_name}"] += LEARN
 TRAIN = "--steps 1 --batch-size 2 --threads 1"
+HALF = "--steps 3 --batch-size 2 --threads 1 --save-every 1"
+"""Of a training that was stopped in the middle."""
 RACE = "--seeds 1 --lr-trials 1 --marks 2 --workers 1"
 CUT = "--dst same --dst-args hidden_size=8,num_attention_heads=2,head_dim=4"
 GENERATE = "--steps 1 --threads 1 --encoder encoder"
@@ -115,6 +117,8 @@ FILES: dict[str, Kind] = {
     "train-pairs": _kind(
         f"train --task translate --data pairs --start thin --image-size 16 {TRAIN} --out out",
         "pairs/*/*", "thin/*"),
+    "train-on": _kind(f"train --task classify --data idx --start vit {HALF} --out half", "half.training/**/*",
+                      reads="idx vit", owned="half.training"),
     "verify": _kind("verify pruned", "pruned/*"),
     "race": _kind(f"compare --task classify --data idx --start vit --start random {TRAIN} {RACE} --out out",
                   "vit/*", "idx/*"),
